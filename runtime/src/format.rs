@@ -1,0 +1,469 @@
+//! The bytes of a plan file (`.s8`): little-endian records that are read in place, and their numbers.
+//!
+//! ```text
+//! Header (64) │ SectionRecord × n │ sections, each 16-byte aligned
+//! ```
+//!
+//! This file says what the bytes mean; [`crate::plan`] checks them; the compiler's `emit` writes them. A change
+//! of any record's size or meaning is a new [`FORMAT_VERSION`].
+
+use bytemuck::{Pod, Zeroable};
+
+#[cfg(target_endian = "big")]
+compile_error!("plans are little-endian and read in place; big-endian hosts are not supported");
+
+/// First bytes of every plan. The line ends reveal a transfer in text mode.
+pub const MAGIC: [u8; 8] = *b"still8\r\n";
+/// Version of the layout described here.
+pub const FORMAT_VERSION: u16 = 1;
+/// Alignment of the file in memory, of its sections and of the arena, in bytes.
+pub const ALIGNMENT: usize = 16;
+/// Largest rank of a graph input or output.
+pub const MAX_RANK: usize = 6;
+
+/// The file's first record.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Header {
+    /// [`MAGIC`].
+    pub magic: [u8; 8],
+    /// [`FORMAT_VERSION`] of the writer.
+    pub version: u16,
+    /// Weight order, a [`Family`].
+    pub family: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// CRC-32 (ISO-HDLC) of the file with these four bytes as zero.
+    pub crc32: u32,
+    /// Length of the file.
+    pub file_bytes: u32,
+    /// Arena that a session needs.
+    pub arena_bytes: u32,
+    /// Bytes at the arena's front that live on between calls.
+    pub state_bytes: u32,
+    /// Number of [`SectionRecord`]s that follow.
+    pub sections: u32,
+    /// SHA-256 of the source file (ONNX) that the plan was made from.
+    pub source_sha256: [u8; 32],
+}
+
+/// Where a section lies.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct SectionRecord {
+    /// A [`section`] number.
+    pub kind: u32,
+    /// Bit 0: a reader that does not know the kind must refuse the plan.
+    pub flags: u32,
+    /// Byte offset in the file, a multiple of [`ALIGNMENT`].
+    pub offset: u32,
+    /// Length in bytes, padding excluded.
+    pub bytes: u32,
+}
+
+/// Flag of a section that a reader must know.
+pub const SECTION_REQUIRED: u32 = 1;
+
+/// Section kinds. Numbers are never reused.
+pub mod section {
+    /// [`super::TensorRecord`]s.
+    pub const TENSORS: u32 = 1;
+    /// [`super::OpRecord`]s in execution order.
+    pub const OPS: u32 = 2;
+    /// `u16` tensor indices: the operands of all ops.
+    pub const OPERANDS: u32 = 3;
+    /// Parameter structs of all ops, each 4-byte aligned.
+    pub const PARAMS: u32 = 4;
+    /// Packed weights, channel records and tables, each 16-byte aligned.
+    pub const DATA: u32 = 5;
+    /// [`super::IoRecord`]s: inputs, then outputs, in the source graph's order.
+    pub const IO: u32 = 6;
+    /// UTF-8 text that [`super::StrRef`]s point into. The first one is the plan's name.
+    pub const STRINGS: u32 = 7;
+    /// [`super::GoldenHeader`], input bytes, output bytes, one CRC-32 per op. Optional.
+    pub const GOLDEN: u32 = 8;
+    /// Parameters of the signal front end. Optional; reserved.
+    pub const FRONT_END: u32 = 9;
+    /// UTF-8 TOML: where model and data came from. Optional.
+    pub const LINEAGE: u32 = 10;
+    /// Signature over all that precedes it. Optional; reserved.
+    pub const SIGNATURE: u32 = 11;
+}
+
+/// Order in which weights are packed: that in which a kernel family reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum Family {
+    /// Row-major `[c_out][k]`, without padding.
+    Portable = 0,
+    /// For Armv7E-M and Armv8-M DSP; see [`crate::packing`].
+    Dsp = 1,
+    /// Reserved for Armv8.1-M vector extension kernels.
+    Helium = 2,
+    /// Reserved for AArch64 kernels.
+    Neon = 3,
+}
+
+impl Family {
+    /// Every family.
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Dsp, Self::Helium, Self::Neon];
+
+    /// The name used on command lines, in file names and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Dsp => "dsp",
+            Self::Helium => "helium",
+            Self::Neon => "neon",
+        }
+    }
+
+    /// The family with this number.
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::Portable),
+            1 => Some(Self::Dsp),
+            2 => Some(Self::Helium),
+            3 => Some(Self::Neon),
+            _ => None,
+        }
+    }
+}
+
+/// Element type of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum DataType {
+    /// One signed byte an element.
+    Int8 = 0,
+    /// Two bytes an element.
+    Int16 = 1,
+    /// Two elements a byte, the lower nibble first.
+    Int4 = 2,
+    /// Four bytes an element.
+    Int32 = 3,
+}
+
+impl DataType {
+    /// The type with this number.
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::Int8),
+            1 => Some(Self::Int16),
+            2 => Some(Self::Int4),
+            3 => Some(Self::Int32),
+            _ => None,
+        }
+    }
+
+    /// The name used in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+            Self::Int16 => "int16",
+            Self::Int4 => "int4",
+            Self::Int32 => "int32",
+        }
+    }
+
+    /// Bytes of `elements` elements, `None` where that exceeds `u32`.
+    pub const fn bytes(self, elements: u32) -> Option<u32> {
+        match self {
+            Self::Int8 => Some(elements),
+            Self::Int16 => elements.checked_mul(2),
+            Self::Int4 => Some(elements.div_ceil(2)),
+            Self::Int32 => elements.checked_mul(4),
+        }
+    }
+}
+
+/// A tensor in the arena. real = scale × (q − zero_point).
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct TensorRecord {
+    /// Byte offset in the arena.
+    pub offset: u32,
+    /// Shape `[n, h, w, c]`, row-major; a vector is `[1, 1, 1, c]`.
+    pub shape: [u32; 4],
+    /// Integer that stands for the real 0.
+    pub zero_point: i32,
+    /// Real value of one step. For people and tools: inference never reads it.
+    pub scale: f32,
+    /// A [`DataType`].
+    pub dtype: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
+/// Text in the strings section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct StrRef {
+    /// Byte offset in the strings section.
+    pub offset: u16,
+    /// Length in bytes.
+    pub bytes: u16,
+}
+
+/// One step of the execution order.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct OpRecord {
+    /// An [`OpCode`].
+    pub op: u16,
+    /// Size of the parameter struct.
+    pub params_bytes: u16,
+    /// Byte offset of the parameter struct in the params section.
+    pub params: u32,
+    /// Index of the first operand in the operands section; inputs first, then outputs.
+    pub operands: u32,
+    /// Number of inputs.
+    pub inputs: u8,
+    /// Number of outputs.
+    pub outputs: u8,
+    /// Zero.
+    pub reserved: u16,
+    /// The layer's name in the source graph.
+    pub name: StrRef,
+}
+
+/// Operator numbers. They are indices of an operator table, and never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u16)]
+#[allow(missing_docs)]
+pub enum OpCode {
+    Conv2d = 0,
+    DepthwiseConv2d = 1,
+    FullyConnected = 2,
+    Add = 3,
+    AveragePool2d = 4,
+    MaxPool2d = 5,
+    Mean = 6,
+    Pad = 7,
+    Concat = 8,
+    Softmax = 9,
+    Transpose = 10,
+    Table = 11,
+}
+
+/// Number of [`OpCode`]s.
+pub const OP_CODES: usize = 12;
+
+/// Direction of a graph input or output.
+pub mod io_kind {
+    /// A graph input.
+    pub const INPUT: u8 = 0;
+    /// A graph output.
+    pub const OUTPUT: u8 = 1;
+}
+
+/// A graph input or output in the source graph's layout.
+///
+/// Axis `i` of the tensor in the arena is axis `permutation[i]` of the source; both are row-major.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct IoRecord {
+    /// Tensor index.
+    pub tensor: u16,
+    /// [`io_kind`].
+    pub kind: u8,
+    /// Rank in the source graph, at most [`MAX_RANK`].
+    pub rank: u8,
+    /// Device axis → source axis; entries at and past `rank` are zero.
+    pub permutation: [u8; 8],
+    /// Shape in the source graph; entries at and past `rank` are zero.
+    pub shape: [u32; MAX_RANK],
+    /// Name in the source graph.
+    pub name: StrRef,
+}
+
+/// Front of the golden section: one input and what every op must make of it.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct GoldenHeader {
+    /// Bytes of all inputs, device layout, in order.
+    pub input_bytes: u32,
+    /// Bytes of all outputs, device layout, in order.
+    pub output_bytes: u32,
+    /// Number of CRC-32s of the ops' outputs that follow the bytes, 4-byte aligned; equals the number of ops.
+    pub crcs: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Bytes in the data section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct DataRef {
+    /// Byte offset in the data section, a multiple of [`ALIGNMENT`].
+    pub offset: u32,
+    /// Length in bytes.
+    pub bytes: u32,
+}
+
+/// Bias and requantization of one output channel; see [`crate::requantize`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct ChannelRecord {
+    /// Start value of the accumulator: bias − input zero point · Σ weights.
+    pub bias: i32,
+    /// m.
+    pub multiplier: i32,
+    /// (output zero point << (n − 32)) + 2ⁿ⁻³³.
+    pub offset: i32,
+    /// n − 32, in 1..=23.
+    pub shift: u8,
+    /// L, in 0..=31.
+    pub left: u8,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// Window, weights and bounds of [`OpCode::Conv2d`] and [`OpCode::DepthwiseConv2d`].
+///
+/// Padding below and to the right follows from the output's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Conv2dParams {
+    /// Kernel height and width.
+    pub kernel: [u16; 2],
+    /// Stride down and right.
+    pub stride: [u16; 2],
+    /// Dilation down and right.
+    pub dilation: [u16; 2],
+    /// Padding above and to the left, in elements that read as the input's zero point.
+    pub padding: [u16; 2],
+    /// Number of groups; 1 for an ordinary convolution, c_in for a depthwise one.
+    pub groups: u32,
+    /// Lowest output.
+    pub activation_min: i8,
+    /// Highest output.
+    pub activation_max: i8,
+    /// Zero.
+    pub reserved: u16,
+    /// Weights in the order of the plan's family, see [`crate::packing`].
+    pub weights: DataRef,
+    /// One [`ChannelRecord`] an output channel.
+    pub channels: DataRef,
+    /// Arena bytes that the family's kernel may use while it runs.
+    pub scratch: DataRef,
+}
+
+/// Weights and bounds of [`OpCode::FullyConnected`]: every element of the input against every output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct FullyConnectedParams {
+    /// Weights `[c_out][k]` in the order of the plan's family.
+    pub weights: DataRef,
+    /// One [`ChannelRecord`] an output.
+    pub channels: DataRef,
+    /// Lowest output.
+    pub activation_min: i8,
+    /// Highest output.
+    pub activation_max: i8,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// [`OpCode::Add`]: two tensors of one shape; the formula is in [`crate::ops::Add`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct AddParams {
+    /// Factor of either input.
+    pub multipliers: [i32; 2],
+    /// Zero points and rounding, folded.
+    pub offset: i32,
+    /// Right shift, in 1..=30.
+    pub shift: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// Lowest output.
+    pub activation_min: i8,
+    /// Highest output.
+    pub activation_max: i8,
+}
+
+/// [`OpCode::AveragePool2d`] and [`OpCode::MaxPool2d`]. Input and output share their quantization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Pool2dParams {
+    /// Window height and width.
+    pub kernel: [u16; 2],
+    /// Stride down and right.
+    pub stride: [u16; 2],
+    /// Padding above and to the left.
+    pub padding: [u16; 2],
+    /// 1: padding counts as elements that read as the zero point (average only).
+    pub count_padding: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// Lowest output.
+    pub activation_min: i8,
+    /// Highest output.
+    pub activation_max: i8,
+}
+
+/// [`OpCode::Mean`] over some axes of `[n, h, w, c]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct MeanParams {
+    /// Requantization with scale s_in ⁄ (s_out · count); `bias` is −count · zero point.
+    pub channel: ChannelRecord,
+    /// Bit i: axis i is reduced.
+    pub axes: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// Lowest output.
+    pub activation_min: i8,
+    /// Highest output.
+    pub activation_max: i8,
+}
+
+/// [`OpCode::Pad`] with one value. Input and output share their quantization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct PadParams {
+    /// Elements before each of n, h, w, c; those behind follow from the output's shape.
+    pub before: [u16; 4],
+    /// The value.
+    pub value: i8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
+/// [`OpCode::Concat`] of inputs that share the output's quantization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct ConcatParams {
+    /// Axis of `[n, h, w, c]`.
+    pub axis: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
+/// [`OpCode::Softmax`] over c; the formula is in [`crate::ops::Softmax`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct SoftmaxParams {
+    /// 256 `u32`s: entry d is round(2²⁰ · exp(−scale · d)).
+    pub table: DataRef,
+}
+
+/// [`OpCode::Transpose`]: output axis i is input axis `permutation[i]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct TransposeParams {
+    /// A permutation of 0..4.
+    pub permutation: [u8; 4],
+}
+
+/// [`OpCode::Table`]: any function of one int8 element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct TableParams {
+    /// 256 `i8`s: the output for inputs −128, −127, … 127.
+    pub table: DataRef,
+}

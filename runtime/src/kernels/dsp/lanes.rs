@@ -1,0 +1,1 @@
+//! Single instructions, each with a portable model.

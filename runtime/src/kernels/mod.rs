@@ -1,0 +1,31 @@
+//! The one dispatch point: which kernels this build runs. `build.rs` chooses from target and core.
+//!
+//! [`portable`] defines what every operator computes; a variant beside it must equal it bit for bit.
+
+use crate::format::Family;
+
+#[cfg(any(kernels_dsp, test))]
+pub(crate) mod dsp;
+pub(crate) mod portable;
+
+#[cfg(not(kernels_dsp))]
+pub(crate) use portable::fully_connected;
+
+#[cfg(kernels_dsp)]
+pub(crate) use dsp::fully_connected;
+
+/// Weight order that this build's kernels read fastest, and on a device the only one they take.
+pub const FAMILY: Family = if cfg!(kernels_dsp) { Family::Dsp } else { Family::Portable };
+
+/// Name of the kernel variant, for boot lines and reports.
+pub const NAME: &str = FAMILY.name();
+
+/// Whether this build runs plans of this family. The portable kernels read every order that exists; on a device
+/// they take their own only, so that a plan packed for another core is noticed.
+pub const fn accepts(family: Family) -> bool {
+    if cfg!(any(target_os = "none", kernels_dsp)) {
+        family as u8 == FAMILY as u8
+    } else {
+        matches!(family, Family::Portable | Family::Dsp)
+    }
+}

@@ -1,0 +1,47 @@
+//! Every element of the input against every output.
+
+use crate::error::OpFault;
+use crate::format::{ChannelRecord, FullyConnectedParams, OpCode};
+use crate::kernels;
+use crate::operator::{Node, Operator, check_disjoint};
+use crate::ops::check_channels;
+use crate::packing::MatrixOrder;
+
+/// `output[o] = requantize(bias[o] + Σₖ input[k] · weight[o][k])`.
+///
+/// **Shapes**: the input's elements, in row-major order, are k; the output's are o. MACs = k · o.
+pub struct FullyConnected;
+
+impl FullyConnected {
+    fn order(node: &Node<'_, FullyConnectedParams>) -> MatrixOrder {
+        MatrixOrder { family: node.family(), rows: node.output(0).len(), k: node.input(0).len() }
+    }
+}
+
+impl Operator for FullyConnected {
+    const CODE: OpCode = OpCode::FullyConnected;
+    const NAME: &'static str = "FullyConnected";
+    type Params = FullyConnectedParams;
+
+    fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
+        node.expect_operands(1, 1)?;
+        let (input, output) = (node.input(0), node.output(0));
+        input.expect_int8()?;
+        output.expect_int8()?;
+        check_disjoint(&[input.range(), output.range()])?;
+        crate::ops::check_weights(node.data(node.params.weights)?, Self::order(node).bytes())?;
+        check_channels(node.data(node.params.channels)?, output.len(), output.zero_point())
+    }
+
+    fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
+        let params = node.params;
+        let ranges = [node.input(0).range(), node.output(0).range()];
+        if let Ok([input, output]) = arena.get_disjoint_mut(ranges)
+            && let Ok(weights) = node.data(params.weights)
+            && let Ok(channels) = node.data::<ChannelRecord>(params.channels)
+        {
+            let activation = (params.activation_min, params.activation_max);
+            kernels::fully_connected(Self::order(node), weights, channels, activation, input, output);
+        }
+    }
+}

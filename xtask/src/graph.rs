@@ -1,0 +1,177 @@
+//! The float graph: the compiler's own operators on values in the source's layout.
+//!
+//! Import builds it, simplify rewrites it, calibrate attaches ranges to its values, quantize lowers it. It knows
+//! nothing of ONNX, of int8 or of the device's layout.
+
+use ndarray::ArrayD;
+
+/// Index of a [`Value`].
+pub type ValueId = usize;
+
+/// A tensor that flows between nodes, or a constant. The batch axis, where there is one, is pinned to 1.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// Name in the source; unique.
+    pub name: String,
+    /// Shape in the source's layout.
+    pub shape: Vec<usize>,
+    /// The contents of a constant.
+    pub constant: Option<ArrayD<f32>>,
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Name in the source, or the name of its first output.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+    /// Operands. Weights and biases are constant values.
+    pub inputs: Vec<ValueId>,
+    /// The result: every operator has one.
+    pub output: ValueId,
+}
+
+/// Spatial window. One-dimensional operators have height 1. Order: `[h, w]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Kernel.
+    pub kernel: [usize; 2],
+    /// Stride.
+    pub stride: [usize; 2],
+    /// Dilation.
+    pub dilation: [usize; 2],
+    /// Padding above, left, below, right.
+    pub padding: [usize; 4],
+}
+
+/// The operators.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// x `[n, c_in, (h,) w]`, weights `[c_out, c_in/groups, (kh,) kw]`, optional bias `[c_out]`. Depthwise where
+    /// groups = c_in.
+    Conv {
+        /// The window.
+        window: Window,
+        /// Groups.
+        groups: usize,
+    },
+    /// x `[.., k]` × constant weights `[k, m]`, optional constant bias `[m]`. Gemm is brought into this form.
+    MatMul,
+    /// x with per-channel (axis 1) scale and offset, two constants `[c]`: BatchNormalization that could not be
+    /// folded, or arithmetic with per-channel constants.
+    ScaleOffset,
+    /// min(max(x, low), high); Relu is low = 0, high = ∞.
+    Clip {
+        /// Lowest value.
+        low: f32,
+        /// Highest value.
+        high: f32,
+    },
+    /// Sum of two values of one shape, both not constant.
+    Add,
+    /// Over the window, padding ignored.
+    MaxPool {
+        /// The window; dilation 1.
+        window: Window,
+    },
+    /// Over the window.
+    AveragePool {
+        /// The window; dilation 1.
+        window: Window,
+        /// Padding counts as zeros.
+        count_padding: bool,
+    },
+    /// Mean over axes; the output's shape says whether they were kept. Global pools are brought into this form
+    /// (global max pools into [`Op::MaxPool`] over everything).
+    Mean {
+        /// Axes, ascending.
+        axes: Vec<usize>,
+    },
+    /// Same elements in the same order, the output's shape.
+    Reshape,
+    /// Output axis i is input axis `permutation[i]`.
+    Transpose {
+        /// The permutation.
+        permutation: Vec<usize>,
+    },
+    /// A constant value around x.
+    Pad {
+        /// Elements before each axis.
+        before: Vec<usize>,
+        /// Elements behind each axis.
+        after: Vec<usize>,
+        /// The value.
+        value: f32,
+    },
+    /// Of all inputs.
+    Concat {
+        /// Along this axis.
+        axis: usize,
+    },
+    /// exp(x) / Σ exp(x).
+    Softmax {
+        /// Along this axis.
+        axis: usize,
+    },
+}
+
+impl Op {
+    /// Name for reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Conv { .. } => "Conv",
+            Self::MatMul => "MatMul",
+            Self::ScaleOffset => "ScaleOffset",
+            Self::Clip { .. } => "Clip",
+            Self::Add => "Add",
+            Self::MaxPool { .. } => "MaxPool",
+            Self::AveragePool { .. } => "AveragePool",
+            Self::Mean { .. } => "Mean",
+            Self::Reshape => "Reshape",
+            Self::Transpose { .. } => "Transpose",
+            Self::Pad { .. } => "Pad",
+            Self::Concat { .. } => "Concat",
+            Self::Softmax { .. } => "Softmax",
+        }
+    }
+}
+
+/// A float graph. Nodes are in execution order.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// The model's name.
+    pub name: String,
+    /// All values.
+    pub values: Vec<Value>,
+    /// All nodes, every node behind those that it reads from.
+    pub nodes: Vec<Node>,
+    /// Graph inputs.
+    pub inputs: Vec<ValueId>,
+    /// Graph outputs.
+    pub outputs: Vec<ValueId>,
+}
+
+impl Graph {
+    /// Indices of the nodes that read `value`, in order, one entry a use.
+    pub fn readers(&self, value: ValueId) -> Vec<usize> {
+        let uses = |node: &Node| node.inputs.iter().filter(|&&input| input == value).count();
+        self.nodes.iter().enumerate().flat_map(|(i, node)| std::iter::repeat_n(i, uses(node))).collect()
+    }
+
+    /// The node that writes `value`, `None` for inputs and constants.
+    pub fn writer(&self, value: ValueId) -> Option<usize> {
+        self.nodes.iter().position(|node| node.output == value)
+    }
+
+    /// The constant contents of a value.
+    pub fn constant(&self, value: ValueId) -> Option<&ArrayD<f32>> {
+        self.values[value].constant.as_ref()
+    }
+
+    /// Adds a constant and returns its id.
+    pub fn add_constant(&mut self, name: impl Into<String>, contents: ArrayD<f32>) -> ValueId {
+        self.values.push(Value { name: name.into(), shape: contents.shape().to_vec(), constant: Some(contents) });
+        self.values.len() - 1
+    }
+}
