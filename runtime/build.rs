@@ -5,6 +5,8 @@ use std::env;
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(kernels_dsp)");
+    println!("cargo::rustc-check-cfg=cfg(dsp_unknown_to_assembler)");
+    println!("cargo::rustc-check-cfg=cfg(narrow_multiply)");
     println!("cargo::rerun-if-env-changed=STILL8_CORE");
     let target = env::var("TARGET").unwrap_or_default();
     let core = env::var("STILL8_CORE").unwrap_or_default();
@@ -26,5 +28,13 @@ fn main() {
     }
     if dsp {
         println!("cargo::rustc-cfg=kernels_dsp");
+        // The DSP extension is optional in Armv8-M, so that the assembler must be told that this core has it.
+        if target.starts_with("thumbv8m") {
+            println!("cargo::rustc-cfg=dsp_unknown_to_assembler");
+        }
+    }
+    // Armv6-M and Armv8-M Baseline have no instruction for a 64-bit product.
+    if target.starts_with("thumbv6m") || target.starts_with("thumbv8m.base") {
+        println!("cargo::rustc-cfg=narrow_multiply");
     }
 }

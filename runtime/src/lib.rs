@@ -14,6 +14,8 @@ pub mod plan;
 pub mod quantize;
 pub mod requantize;
 pub mod session;
+#[cfg(test)]
+mod tests;
 
 pub use arena::Align16;
 pub use error::{ArenaTooSmall, OpFault, PlanError};

@@ -9,7 +9,7 @@ use crate::error::OpFault;
 use crate::format::{DataRef, DataType, Family, OP_CODES, OpCode, OpRecord, TensorRecord};
 use crate::plan::Plan;
 
-/// One operator: implemented by the unit types of [`crate::ops`].
+/// One operator: implemented by the unit types of [`ops`](mod@crate::ops).
 pub trait Operator {
     /// Its number in a plan.
     const CODE: OpCode;
@@ -117,21 +117,39 @@ impl<'a, P: AnyBitPattern> Node<'a, P> {
     /// [`OpFault`] where parameters or operands lie outside their sections.
     fn new(plan: &'a Plan<'a>, op: &OpRecord) -> Result<Self, OpFault> {
         let start = op.params as usize;
-        let bytes = start.checked_add(size_of::<P>()).and_then(|end| plan.params().get(start..end));
+        let bytes = start
+            .checked_add(size_of::<P>())
+            .and_then(|end| plan.params().get(start..end));
         let params = bytes
             .filter(|_| usize::from(op.params_bytes) == size_of::<P>())
             .and_then(|bytes| bytemuck::try_from_bytes(bytes).ok())
             .ok_or(OpFault::Params)?;
         let operands = plan.operands_of(op).ok_or(OpFault::Operands)?;
-        Ok(Self { params, plan, operands, inputs: usize::from(op.inputs) })
+        Ok(Self {
+            params,
+            plan,
+            operands,
+            inputs: usize::from(op.inputs),
+        })
     }
 }
 
 impl<'a, P> Node<'a, P> {
+    /// Refuses another number of operands, types other than int8 and tensors without elements.
+    pub(crate) fn expect_int8_operands(&self, inputs: usize, outputs: usize) -> Result<(), OpFault> {
+        self.expect_operands(inputs, outputs)?;
+        (0..inputs).try_for_each(|i| self.input(i).expect_int8())?;
+        (0..outputs).try_for_each(|i| self.output(i).expect_int8())
+    }
+
     /// Refuses another number of operands.
     pub(crate) fn expect_operands(&self, inputs: usize, outputs: usize) -> Result<(), OpFault> {
         let found = (self.inputs, self.operands.len() - self.inputs);
-        if found == (inputs, outputs) { Ok(()) } else { Err(OpFault::Operands) }
+        if found == (inputs, outputs) {
+            Ok(())
+        } else {
+            Err(OpFault::Operands)
+        }
     }
 
     /// Number of inputs.
@@ -170,11 +188,14 @@ impl<'a, P> Node<'a, P> {
     }
 
     /// The arena range of scratch memory that must hold at least `need` bytes, 16-byte aligned.
-    pub(crate) fn check_scratch(&self, scratch: DataRef, need: usize) -> Result<core::ops::Range<usize>, OpFault> {
+    pub(crate) fn check_scratch(
+        &self,
+        scratch: DataRef,
+        need: usize,
+    ) -> Result<core::ops::Range<usize>, OpFault> {
         let range = scratch_range(scratch);
-        let fits = (scratch.bytes as usize) >= need
-            && scratch.offset % 16 == 0
-            && scratch.offset as usize + scratch.bytes as usize <= self.plan.arena_bytes();
+        let fits =
+            range.len() >= need && scratch.offset.is_multiple_of(16) && range.end <= self.plan.arena_bytes();
         if fits { Ok(range) } else { Err(OpFault::Scratch) }
     }
 }
@@ -195,6 +216,18 @@ pub(crate) fn check_disjoint(ranges: &[core::ops::Range<usize>]) -> Result<(), O
         }
     }
     Ok(())
+}
+
+/// Refuses ranges that share bytes without being the same.
+pub(crate) fn check_in_place(
+    input: &core::ops::Range<usize>,
+    output: &core::ops::Range<usize>,
+) -> Result<(), OpFault> {
+    if input == output {
+        Ok(())
+    } else {
+        check_disjoint(&[input.clone(), output.clone()])
+    }
 }
 
 /// A tensor of a checked plan.
@@ -234,10 +267,22 @@ impl<'a> Tensor<'a> {
         self.record.zero_point as i8
     }
 
-    /// Refuses other types than int8.
+    /// Refuses other types than int8, and tensors without elements.
     pub(crate) fn expect_int8(&self) -> Result<(), OpFault> {
         let int8 = self.record.dtype == DataType::Int8 as u8 && i8::try_from(self.record.zero_point).is_ok();
-        if int8 { Ok(()) } else { Err(OpFault::DataType) }
+        if !int8 {
+            return Err(OpFault::DataType);
+        }
+        if self.len() == 0 {
+            Err(OpFault::Shape)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Real value of one step.
+    pub(crate) fn scale(&self) -> f32 {
+        self.record.scale
     }
 
     /// Whether the other tensor maps integers to the same reals.

@@ -30,6 +30,21 @@ impl MatrixOrder {
         }
     }
 
+    /// Bytes that the matrix takes, `None` where that exceeds `usize`.
+    pub const fn checked_bytes(&self) -> Option<usize> {
+        let Some(rows) = self.rows.checked_next_multiple_of(2) else {
+            return None;
+        };
+        let Some(k) = self.k.checked_next_multiple_of(4) else {
+            return None;
+        };
+        if rows.checked_mul(k).is_some() {
+            Some(self.bytes())
+        } else {
+            None
+        }
+    }
+
     /// Place of weight `k` of output channel `row`.
     #[inline(always)]
     pub const fn index(&self, row: usize, k: usize) -> usize {
@@ -60,6 +75,18 @@ impl WindowOrder {
         }
     }
 
+    /// Bytes that the weights take, `None` where that exceeds `usize`.
+    pub const fn checked_bytes(&self) -> Option<usize> {
+        let Some(channels) = self.channels.checked_next_multiple_of(4) else {
+            return None;
+        };
+        if self.taps.checked_mul(channels).is_some() {
+            Some(self.bytes())
+        } else {
+            None
+        }
+    }
+
     /// Place of the weight of `tap` and output channel `channel`.
     #[inline(always)]
     pub const fn index(&self, tap: usize, channel: usize) -> usize {
@@ -80,13 +107,23 @@ mod tests {
             for rows in 1..6 {
                 for k in 1..11 {
                     let matrix = MatrixOrder { family, rows, k };
-                    let window = WindowOrder { family, taps: rows, channels: k };
+                    let window = WindowOrder {
+                        family,
+                        taps: rows,
+                        channels: k,
+                    };
                     let mut seen = vec![[false; 2]; matrix.bytes().max(window.bytes())];
                     for row in 0..rows {
                         for i in 0..k {
-                            for (which, at) in [matrix.index(row, i), window.index(row, i)].into_iter().enumerate() {
+                            for (which, at) in [matrix.index(row, i), window.index(row, i)]
+                                .into_iter()
+                                .enumerate()
+                            {
                                 assert!(at < [matrix.bytes(), window.bytes()][which]);
-                                assert!(!core::mem::replace(&mut seen[at][which], true), "{matrix:?} {row} {i}");
+                                assert!(
+                                    !core::mem::replace(&mut seen[at][which], true),
+                                    "{matrix:?} {row} {i}"
+                                );
                             }
                         }
                     }

@@ -49,7 +49,10 @@ pub struct Plan<'a> {
 
 impl core::fmt::Debug for Plan<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Plan").field("name", &self.name()).field("family", &self.family).finish_non_exhaustive()
+        f.debug_struct("Plan")
+            .field("name", &self.name())
+            .field("family", &self.family)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,7 +101,12 @@ impl<'a> Plan<'a> {
         let family = Family::from_u8(header.family);
         let family = match family {
             Some(family) if kernels::accepts(family) => family,
-            plan => return Err(PlanError::Family { plan, runtime: kernels::FAMILY }),
+            plan => {
+                return Err(PlanError::Family {
+                    plan,
+                    runtime: kernels::FAMILY,
+                });
+            }
         };
         let sections = Sections::read(header, bytes)?;
         let plan = Self {
@@ -111,7 +119,9 @@ impl<'a> Plan<'a> {
             data: sections.require(section::DATA)?,
             io: sections.records(section::IO)?,
             inputs: 0,
-            strings: sections.text(section::STRINGS)?.ok_or(PlanError::Section { kind: section::STRINGS })?,
+            strings: sections.text(section::STRINGS)?.ok_or(PlanError::Section {
+                kind: section::STRINGS,
+            })?,
             golden: None,
             lineage: sections.text(section::LINEAGE)?,
             table,
@@ -120,7 +130,10 @@ impl<'a> Plan<'a> {
         let inputs = plan.check_io()?;
         let plan = Self { inputs, ..plan };
         plan.check_ops()?;
-        let golden = sections.find(section::GOLDEN).map(|bytes| plan.read_golden(bytes)).transpose()?;
+        let golden = sections
+            .find(section::GOLDEN)
+            .map(|bytes| plan.read_golden(bytes))
+            .transpose()?;
         Ok(Self { golden, ..plan })
     }
 
@@ -209,7 +222,9 @@ impl<'a> Plan<'a> {
     /// Text of the strings section, empty where the reference lies outside.
     pub fn text(&self, text: StrRef) -> &'a str {
         let start = usize::from(text.offset);
-        self.strings.get(start..start + usize::from(text.bytes)).unwrap_or_default()
+        self.strings
+            .get(start..start + usize::from(text.bytes))
+            .unwrap_or_default()
     }
 
     /// Name of an op's operator.
@@ -229,14 +244,19 @@ impl<'a> Plan<'a> {
             shape: &io.shape[..rank],
             permutation: &io.permutation[..rank],
             dtype: DataType::from_u8(tensor.dtype).unwrap_or(DataType::Int8),
-            quantization: QuantParams { scale: tensor.scale, zero_point: tensor.zero_point },
+            quantization: QuantParams {
+                scale: tensor.scale,
+                zero_point: tensor.zero_point,
+            },
             tensor,
         }
     }
 
     fn check_tensors(&self) -> Result<(), PlanError> {
         for (index, tensor) in self.tensors.iter().enumerate() {
-            let unit = DataType::from_u8(tensor.dtype).and_then(|dtype| dtype.bytes(1)).unwrap_or(1);
+            let unit = DataType::from_u8(tensor.dtype)
+                .and_then(|dtype| dtype.bytes(1))
+                .unwrap_or(1);
             let fits = tensor_bytes(tensor)
                 .and_then(|bytes| bytes.checked_add(tensor.offset))
                 .is_some_and(|end| end <= self.header.arena_bytes && tensor.offset % unit == 0);
@@ -246,7 +266,9 @@ impl<'a> Plan<'a> {
         }
         let units = isize::MAX as usize / 2;
         if self.arena_bytes() > units || self.header.state_bytes > self.header.arena_bytes {
-            return Err(PlanError::Section { kind: section::TENSORS });
+            return Err(PlanError::Section {
+                kind: section::TENSORS,
+            });
         }
         Ok(())
     }
@@ -255,7 +277,11 @@ impl<'a> Plan<'a> {
     fn check_io(&self) -> Result<usize, PlanError> {
         let inputs = self.io.iter().take_while(|io| io.kind == io_kind::INPUT).count();
         for (index, io) in self.io.iter().enumerate() {
-            let kind = if index < inputs { io_kind::INPUT } else { io_kind::OUTPUT };
+            let kind = if index < inputs {
+                io_kind::INPUT
+            } else {
+                io_kind::OUTPUT
+            };
             let rank = usize::from(io.rank);
             let fits = io.kind == kind
                 && rank <= MAX_RANK
@@ -277,11 +303,16 @@ impl<'a> Plan<'a> {
 
     fn check_ops(&self) -> Result<(), PlanError> {
         for (index, op) in self.ops.iter().enumerate() {
-            let entry =
-                self.table.get(op.op).ok_or(PlanError::UnknownOperator { op: index, code: op.op })?;
+            let entry = self.table.get(op.op).ok_or(PlanError::UnknownOperator {
+                op: index,
+                code: op.op,
+            })?;
             let fault = |fault| PlanError::Op { op: index, fault };
             let operands = self.operands_of(op).ok_or(fault(OpFault::Operands))?;
-            if operands.iter().any(|&tensor| usize::from(tensor) >= self.tensors.len()) {
+            if operands
+                .iter()
+                .any(|&tensor| usize::from(tensor) >= self.tensors.len())
+            {
                 return Err(fault(OpFault::Operands));
             }
             (entry.check)(self, op).map_err(fault)?;
@@ -290,15 +321,25 @@ impl<'a> Plan<'a> {
     }
 
     fn read_golden(&self, bytes: &'a [u8]) -> Result<Golden<'a>, PlanError> {
-        let (header, rest) = bytes.split_at_checked(size_of::<GoldenHeader>()).ok_or(PlanError::Golden)?;
+        let (header, rest) = bytes
+            .split_at_checked(size_of::<GoldenHeader>())
+            .ok_or(PlanError::Golden)?;
         let header: &GoldenHeader = bytemuck::try_from_bytes(header).map_err(|_| PlanError::Golden)?;
-        let (input, rest) = rest.split_at_checked(header.input_bytes as usize).ok_or(PlanError::Golden)?;
-        let (output, rest) = rest.split_at_checked(header.output_bytes as usize).ok_or(PlanError::Golden)?;
+        let (input, rest) = rest
+            .split_at_checked(header.input_bytes as usize)
+            .ok_or(PlanError::Golden)?;
+        let (output, rest) = rest
+            .split_at_checked(header.output_bytes as usize)
+            .ok_or(PlanError::Golden)?;
         let padding = (input.len() + output.len()).next_multiple_of(4) - input.len() - output.len();
-        let op_crcs: &[u32] =
-            rest.get(padding..).and_then(|crcs| bytemuck::try_cast_slice(crcs).ok()).ok_or(PlanError::Golden)?;
+        let op_crcs: &[u32] = rest
+            .get(padding..)
+            .and_then(|crcs| bytemuck::try_cast_slice(crcs).ok())
+            .ok_or(PlanError::Golden)?;
         let bytes_of = |io: &[IoRecord]| -> usize {
-            io.iter().map(|io| tensor_bytes(&self.tensors[usize::from(io.tensor)]).unwrap_or(0) as usize).sum()
+            io.iter()
+                .map(|io| tensor_bytes(&self.tensors[usize::from(io.tensor)]).unwrap_or(0) as usize)
+                .sum()
         };
         let matches = bytes_of(&self.io[..self.inputs]) == input.len()
             && bytes_of(&self.io[self.inputs..]) == output.len()
@@ -307,13 +348,19 @@ impl<'a> Plan<'a> {
         if !matches {
             return Err(PlanError::Golden);
         }
-        Ok(Golden { input: bytemuck::cast_slice(input), output: bytemuck::cast_slice(output), op_crcs })
+        Ok(Golden {
+            input: bytemuck::cast_slice(input),
+            output: bytemuck::cast_slice(output),
+            op_crcs,
+        })
     }
 }
 
 /// Product of dimensions, `None` where it exceeds `u32`.
 fn elements(shape: &[u32]) -> Option<u32> {
-    shape.iter().try_fold(1u32, |product, &dim| product.checked_mul(dim))
+    shape
+        .iter()
+        .try_fold(1u32, |product, &dim| product.checked_mul(dim))
 }
 
 /// Arena bytes of a tensor, `None` where type or size is out of range.
@@ -331,7 +378,10 @@ fn read_header(bytes: &[u8]) -> Result<(&Header, &[u8]), PlanError> {
     let front = bytes.get(..need).ok_or(PlanError::Truncated { need, have })?;
     let header: &Header = bytemuck::try_from_bytes(front).map_err(|_| PlanError::NotAPlan)?;
     if header.version != FORMAT_VERSION {
-        return Err(PlanError::Version { plan: header.version, runtime: FORMAT_VERSION });
+        return Err(PlanError::Version {
+            plan: header.version,
+            runtime: FORMAT_VERSION,
+        });
     }
     let need = header.file_bytes as usize;
     let bytes = bytes.get(..need).ok_or(PlanError::Truncated { need, have })?;
@@ -340,7 +390,10 @@ fn read_header(bytes: &[u8]) -> Result<(&Header, &[u8]), PlanError> {
     }
     let computed = checksum(bytes);
     if computed != header.crc32 {
-        return Err(PlanError::Checksum { stored: header.crc32, computed });
+        return Err(PlanError::Checksum {
+            stored: header.crc32,
+            computed,
+        });
     }
     Ok((header, bytes))
 }
@@ -361,7 +414,8 @@ impl<'a> Sections<'a> {
             .ok_or(PlanError::Section { kind: 0 })?;
         let records: &[SectionRecord] =
             bytemuck::try_cast_slice(table).map_err(|_| PlanError::Section { kind: 0 })?;
-        for (i, record) in records.iter().enumerate() {
+        let mut seen = 0u32;
+        for record in records {
             let known = (section::TENSORS..=section::SIGNATURE).contains(&record.kind);
             if !known && record.flags & SECTION_REQUIRED != 0 {
                 return Err(PlanError::UnknownSection { kind: record.kind });
@@ -369,8 +423,10 @@ impl<'a> Sections<'a> {
             let inside = (record.offset as usize)
                 .checked_add(record.bytes as usize)
                 .is_some_and(|end| end <= bytes.len());
-            let aligned = record.offset as usize % ALIGNMENT == 0;
-            let doubled = records[..i].iter().any(|other| other.kind == record.kind);
+            let aligned = (record.offset as usize).is_multiple_of(ALIGNMENT);
+            let bit = if known { 1 << record.kind } else { 0 };
+            let doubled = seen & bit != 0;
+            seen |= bit;
             if !inside || !aligned || doubled {
                 return Err(PlanError::Section { kind: record.kind });
             }

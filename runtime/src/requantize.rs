@@ -23,22 +23,50 @@ pub const SHIFT_RANGE: core::ops::RangeInclusive<u8> = 1..=23;
 #[inline(always)]
 pub fn requantize(acc: i32, channel: &ChannelRecord, activation_min: i8, activation_max: i8) -> i8 {
     let acc = shift_left_saturating(acc, channel.left);
-    let product = i64::from(acc) * i64::from(channel.multiplier);
-    // |product| <= 2⁶², so its high word lies in [−2³⁰, 2³⁰], and offset < 2³¹ − 2³⁰ by `is_valid`.
-    let high = ((product >> 32) as i32).wrapping_add(channel.offset);
+    // |acc · m| <= 2⁶², so its high word lies in [−2³⁰, 2³⁰], and offset < 2³¹ − 2³⁰ by `is_valid`.
+    let high = mul_high(acc, channel.multiplier).wrapping_add(channel.offset);
     let q = high >> (channel.shift & 31);
     // Not `clamp`: it panics on an empty range.
     q.max(i32::from(activation_min)).min(i32::from(activation_max)) as i8
 }
 
+/// (a · b) >> 32 of the exact product.
+#[cfg(not(narrow_multiply))]
+#[inline(always)]
+fn mul_high(a: i32, b: i32) -> i32 {
+    ((i64::from(a) * i64::from(b)) >> 32) as i32
+}
+
+#[cfg(narrow_multiply)]
+use mul_high_by_halves as mul_high;
+
+/// (a · b) >> 32 of the exact product, for cores whose multiply keeps 32 bits: four products of 16-bit halves, in
+/// place of a library call. No sum leaves 32 bits.
+#[cfg(any(narrow_multiply, test))]
+#[inline(always)]
+fn mul_high_by_halves(a: i32, b: i32) -> i32 {
+    let (a_low, a_high) = (a & 0xffff, a >> 16);
+    let (b_low, b_high) = (b & 0xffff, b >> 16);
+    let low = (a_low as u32).wrapping_mul(b_low as u32);
+    let middle = a_high.wrapping_mul(b_low).wrapping_add((low >> 16) as i32);
+    let carry = a_low.wrapping_mul(b_high).wrapping_add(middle & 0xffff);
+    a_high
+        .wrapping_mul(b_high)
+        .wrapping_add(middle >> 16)
+        .wrapping_add(carry >> 16)
+}
+
 /// sat32(acc · 2ᴸ).
 #[inline(always)]
 pub fn shift_left_saturating(acc: i32, left: u8) -> i32 {
-    if left == 0 {
-        return acc;
+    let left = left & 31;
+    let shifted = acc << left;
+    // Shifting back loses a bit exactly where the product left 32 bits. No 64-bit shift: on Armv6-M that is a call.
+    if shifted >> left == acc {
+        shifted
+    } else {
+        i32::MAX ^ (acc >> 31)
     }
-    let wide = i64::from(acc) << (left & 31);
-    wide.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
 /// The `offset` that belongs to an output zero point and a shift of n − 32.
@@ -63,7 +91,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn record(multiplier: i32, shift: u8, left: u8, zero_point: i8) -> ChannelRecord {
-        ChannelRecord { bias: 0, multiplier, offset: offset(zero_point, shift), shift, left, reserved: 0 }
+        ChannelRecord {
+            bias: 0,
+            multiplier,
+            offset: offset(zero_point, shift),
+            shift,
+            left,
+            reserved: 0,
+        }
     }
 
     /// The rule as the module documents it, in 128 bits.
@@ -93,6 +128,36 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn products_by_halves_are_exact(a in any::<i32>(), b in any::<i32>()) {
+            prop_assert_eq!(mul_high_by_halves(a, b), mul_high(a, b));
+        }
+
+        #[test]
+        fn left_shift_saturates(acc in any::<i32>(), small in any::<i16>(), left in 0u8..=31) {
+            for acc in [acc, small.into()] {
+                let exact = (i128::from(acc) << left).clamp(i32::MIN.into(), i32::MAX.into());
+                prop_assert_eq!(i128::from(shift_left_saturating(acc, left)), exact);
+            }
+        }
+    }
+
+    #[test]
+    fn products_by_halves_are_exact_at_the_corners() {
+        let halves = [0u32, 1, 2, 0x7ffe, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff];
+        let words = || {
+            halves
+                .iter()
+                .flat_map(|h| halves.iter().map(move |l| ((h << 16) | l) as i32))
+        };
+        for a in words() {
+            for b in words() {
+                assert_eq!(mul_high_by_halves(a, b), mul_high(a, b), "{a} {b}");
+            }
+        }
+    }
+
     #[test]
     fn halves_round_up() {
         // m = 2³⁰, n = 33 scale by 1/8.
@@ -103,9 +168,15 @@ mod tests {
 
     #[test]
     fn refuses_records_outside_the_contract() {
-        assert!(!is_valid(&record(1 << 29, 5, 0, 3), 3), "a small m belongs to the largest shift only");
+        assert!(
+            !is_valid(&record(1 << 29, 5, 0, 3), 3),
+            "a small m belongs to the largest shift only"
+        );
         assert!(is_valid(&record(5, 23, 0, 3), 3));
-        assert!(!is_valid(&record(1 << 30, 2, 1, 3), 3), "a left shift goes with the smallest shift only");
+        assert!(
+            !is_valid(&record(1 << 30, 2, 1, 3), 3),
+            "a left shift goes with the smallest shift only"
+        );
         assert!(!is_valid(&record(1 << 30, 2, 0, 3), 4), "another zero point");
         assert!(!is_valid(&record(-(1 << 30), 2, 0, 3), 3));
         let mut wide = record(1 << 30, 23, 0, 3);

@@ -1,2 +1,65 @@
-//! x
-fn main(){}
+//! The `cargo xtask` command line: parses, calls one command, and turns its result into an exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use still8_validation::Result;
+use xtask::commands::{inspect, quantize, run};
+use xtask::console::Console;
+
+/// Distil, quantize, run and prove small int8 models on microcontrollers.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Print one JSON object on standard output, and nothing else there.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print nothing but errors and results that were asked for.
+    #[arg(long, global = true)]
+    quiet: bool,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 a threshold or budget was missed, 2 usage, 3 model not supported, \
+                          4 bad data or file, 5 a tool is missing (see `cargo xtask setup`).";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Turn a float ONNX model and calibration data into an int8 plan.
+    #[command(after_help = "Examples:\n  cargo xtask quantize models/fashion\n  \
+        cargo xtask quantize net.onnx --calib samples.npz --out net.s8 --family dsp")]
+    Quantize(quantize::Options),
+    /// Run any plan on any input, on the host or in the firmware under the emulator.
+    #[command(after_help = "Examples:\n  cargo xtask run net.s8 --input samples.npy --output out.npy\n  \
+        cargo xtask run net.s8 --input samples.npz --on cortex-m4 --json")]
+    Run(run::Options),
+    /// Say what a plan holds: inputs, outputs, operators, lineage.
+    #[command(after_help = "Example:\n  cargo xtask inspect target/still8/fashion.portable.s8")]
+    Inspect {
+        /// The plan file.
+        plan: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let console = Console { json: arguments.json, quiet: arguments.quiet };
+    match dispatch(arguments.command, console) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: Command, console: Console) -> Result<()> {
+    match command {
+        Command::Quantize(options) => console.finish(&quantize::run(&options, console)?),
+        Command::Run(options) => console.finish(&run::run(&options, console)?),
+        Command::Inspect { plan } => console.finish(&inspect::run(&plan, console)?),
+    }
+    Ok(())
+}

@@ -1,21 +1,28 @@
 //! The one dispatch point: which kernels this build runs. `build.rs` chooses from target and core.
 //!
-//! [`portable`] defines what every operator computes; a variant beside it must equal it bit for bit.
+//! The portable kernels define what every operator computes; a variant beside them must equal them bit for bit.
 
 use crate::format::Family;
 
+pub(crate) mod convolution;
 #[cfg(any(kernels_dsp, test))]
 pub(crate) mod dsp;
 pub(crate) mod portable;
+pub(crate) mod window;
 
-#[cfg(not(kernels_dsp))]
-pub(crate) use portable::fully_connected;
+pub(crate) use portable::{add, average_pool2d, concat, max_pool2d, mean, pad, softmax, table, transpose};
 
 #[cfg(kernels_dsp)]
-pub(crate) use dsp::fully_connected;
+pub(crate) use dsp::{conv2d, depthwise_conv2d, fully_connected};
+#[cfg(not(kernels_dsp))]
+pub(crate) use portable::{conv2d, depthwise_conv2d, fully_connected};
 
 /// Weight order that this build's kernels read fastest, and on a device the only one they take.
-pub const FAMILY: Family = if cfg!(kernels_dsp) { Family::Dsp } else { Family::Portable };
+pub const FAMILY: Family = if cfg!(kernels_dsp) {
+    Family::Dsp
+} else {
+    Family::Portable
+};
 
 /// Name of the kernel variant, for boot lines and reports.
 pub const NAME: &str = FAMILY.name();

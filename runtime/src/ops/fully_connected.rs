@@ -4,17 +4,22 @@ use crate::error::OpFault;
 use crate::format::{ChannelRecord, FullyConnectedParams, OpCode};
 use crate::kernels;
 use crate::operator::{Node, Operator, check_disjoint};
-use crate::ops::check_channels;
+use crate::ops::check::{check_activation, check_channels, check_weights};
 use crate::packing::MatrixOrder;
 
 /// `output[o] = requantize(bias[o] + Σₖ input[k] · weight[o][k])`.
 ///
-/// **Shapes**: the input's elements, in row-major order, are k; the output's are o. MACs = k · o.
+/// **Shapes**: the input's elements, in row-major order, are k; the output's are o. Input and output share no byte of the
+/// arena. MACs = k · o.
 pub struct FullyConnected;
 
 impl FullyConnected {
     fn order(node: &Node<'_, FullyConnectedParams>) -> MatrixOrder {
-        MatrixOrder { family: node.family(), rows: node.output(0).len(), k: node.input(0).len() }
+        MatrixOrder {
+            family: node.family(),
+            rows: node.output(0).len(),
+            k: node.input(0).len(),
+        }
     }
 }
 
@@ -24,13 +29,16 @@ impl Operator for FullyConnected {
     type Params = FullyConnectedParams;
 
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
-        node.expect_operands(1, 1)?;
+        node.expect_int8_operands(1, 1)?;
         let (input, output) = (node.input(0), node.output(0));
-        input.expect_int8()?;
-        output.expect_int8()?;
         check_disjoint(&[input.range(), output.range()])?;
-        crate::ops::check_weights(node.data(node.params.weights)?, Self::order(node).bytes())?;
-        check_channels(node.data(node.params.channels)?, output.len(), output.zero_point())
+        check_activation(node.params.activation_min, node.params.activation_max)?;
+        check_weights(node.data(node.params.weights)?, Self::order(node).checked_bytes())?;
+        check_channels(
+            node.data(node.params.channels)?,
+            output.len(),
+            output.zero_point(),
+        )
     }
 
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {

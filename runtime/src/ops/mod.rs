@@ -1,33 +1,52 @@
 //! The operators of a plan. Each file says what the operator computes, checks an op once, and calls its kernel.
+//!
+//! The formula in an operator's documentation is the contract: the compiler's constants, the portable kernel and
+//! every variant follow it bit for bit. All tensors are int8, row-major `[n, h, w, c]`, with at least one element;
+//! accumulators are int32 with wrapping arithmetic, and the compiler proves that none wraps.
 
+mod add;
+mod average_pool2d;
+mod check;
+mod concat;
+mod conv2d;
+mod convolution;
+mod depthwise_conv2d;
 mod fully_connected;
+mod max_pool2d;
+mod mean;
+mod pad;
+mod pool2d;
+mod softmax;
+mod table;
+mod transpose;
 
+pub use add::Add;
+pub use average_pool2d::AveragePool2d;
+pub use concat::Concat;
+pub use conv2d::Conv2d;
+pub use depthwise_conv2d::DepthwiseConv2d;
 pub use fully_connected::FullyConnected;
+pub use max_pool2d::MaxPool2d;
+pub use mean::Mean;
+pub use pad::Pad;
+pub use softmax::Softmax;
+pub use table::Table;
+pub use transpose::Transpose;
 
 use crate::operator::OpEntry;
 
 /// Every operator.
-pub const ALL: &[OpEntry] = &[OpEntry::of::<FullyConnected>()];
-
-/// Refuses weights of another length or below −127.
-fn check_weights(weights: &[i8], need: usize) -> Result<(), crate::OpFault> {
-    if weights.len() != need {
-        return Err(crate::OpFault::Data);
-    }
-    if weights.contains(&i8::MIN) { Err(crate::OpFault::Weight) } else { Ok(()) }
-}
-
-/// Refuses another number of channels, and channels outside the numbers contract.
-fn check_channels(
-    channels: &[crate::format::ChannelRecord],
-    need: usize,
-    zero_point: i8,
-) -> Result<(), crate::OpFault> {
-    if channels.len() != need {
-        return Err(crate::OpFault::Data);
-    }
-    match channels.iter().position(|channel| !crate::requantize::is_valid(channel, zero_point)) {
-        Some(channel) => Err(crate::OpFault::Channel { channel }),
-        None => Ok(()),
-    }
-}
+pub const ALL: &[OpEntry] = &[
+    OpEntry::of::<Conv2d>(),
+    OpEntry::of::<DepthwiseConv2d>(),
+    OpEntry::of::<FullyConnected>(),
+    OpEntry::of::<Add>(),
+    OpEntry::of::<AveragePool2d>(),
+    OpEntry::of::<MaxPool2d>(),
+    OpEntry::of::<Mean>(),
+    OpEntry::of::<Pad>(),
+    OpEntry::of::<Concat>(),
+    OpEntry::of::<Softmax>(),
+    OpEntry::of::<Transpose>(),
+    OpEntry::of::<Table>(),
+];

@@ -1,5 +1,6 @@
-//! out[o] = requantize(bias[o] + Σₖ input[k] · weight[o][k]).
+//! Matrix times vector; the formula is in [`crate::ops::FullyConnected`].
 
+use super::dot::dot;
 use crate::format::ChannelRecord;
 use crate::packing::MatrixOrder;
 use crate::requantize::requantize;
@@ -14,11 +15,7 @@ pub(crate) fn fully_connected(
     output: &mut [i8],
 ) {
     for (row, (out, channel)) in output.iter_mut().zip(channels).enumerate() {
-        let mut acc = channel.bias;
-        for (k, &x) in input.iter().enumerate() {
-            let weight = weights[order.index(row, k)];
-            acc = acc.wrapping_add(i32::from(x) * i32::from(weight));
-        }
+        let acc = channel.bias.wrapping_add(dot(order, weights, row, input));
         *out = requantize(acc, channel, activation.0, activation.1);
     }
 }

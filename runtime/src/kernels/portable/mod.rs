@@ -1,6 +1,21 @@
 //! Portable kernels: plain loops in safe Rust. They define what every operator computes and are never tuned at the
 //! cost of being read.
 
+mod conv2d;
+mod depthwise_conv2d;
+mod dot;
+mod elementwise;
 mod fully_connected;
+mod mean;
+mod movement;
+mod pool2d;
 
+pub(crate) use conv2d::conv2d;
+#[cfg(any(kernels_dsp, test))]
+pub(crate) use depthwise_conv2d::depthwise_block;
+pub(crate) use depthwise_conv2d::depthwise_conv2d;
+pub(crate) use elementwise::{add, softmax, table};
 pub(crate) use fully_connected::fully_connected;
+pub(crate) use mean::mean;
+pub(crate) use movement::{concat, pad, transpose};
+pub(crate) use pool2d::{average_pool2d, max_pool2d};

@@ -1,0 +1,41 @@
+//! What the images share: a runner for any plan, an application around one plan, and what boards and hosts supply.
+
+#![cfg_attr(target_os = "none", no_std)]
+#![deny(unstable_features)]
+
+pub mod app;
+pub mod boot;
+mod log;
+pub mod runner;
+
+// The log's way out of the image.
+#[cfg(all(target_os = "none", feature = "rtt"))]
+use defmt_rtt as _;
+#[cfg(all(target_os = "none", feature = "semihosting"))]
+use defmt_semihosting as _;
+
+#[cfg(target_os = "none")]
+pub mod board;
+#[cfg(target_os = "none")]
+pub mod clock;
+#[cfg(target_os = "none")]
+pub mod memory;
+#[cfg(target_os = "none")]
+mod panic;
+#[cfg(target_os = "none")]
+pub use panic::stop;
+#[cfg(target_os = "none")]
+pub mod stack;
+
+/// The two places that a runner reads its input from.
+pub mod host {
+    #[cfg(not(target_os = "none"))]
+    pub mod linux;
+    #[cfg(all(target_os = "none", feature = "semihosting"))]
+    pub mod semihosting;
+}
+
+/// The board's row of `boards.toml`.
+pub mod constants {
+    include!(concat!(env!("OUT_DIR"), "/constants.rs"));
+}

@@ -1,0 +1,59 @@
+//! What the convolution kernels of every variant are given, all of it checked by the operator.
+
+use crate::format::{ChannelRecord, Family};
+use crate::kernels::window::Window;
+use crate::packing::{MatrixOrder, WindowOrder};
+
+/// A convolution of images `[h, w, c_in]` to `[h, w, c_out]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Convolution<'a> {
+    /// Geometry.
+    pub window: Window,
+    /// Input channels.
+    pub c_in: usize,
+    /// Output channels.
+    pub c_out: usize,
+    /// Groups; divides `c_in` and `c_out`.
+    pub groups: usize,
+    /// Order of the weights.
+    pub family: Family,
+    /// Weights: one [`MatrixOrder`] a group, or one [`WindowOrder`] for a depthwise convolution.
+    pub weights: &'a [i8],
+    /// One record an output channel.
+    pub channels: &'a [ChannelRecord],
+    /// Lowest and highest output.
+    pub activation: (i8, i8),
+    /// Zero point of the input: the value of padding.
+    pub zero_point: i8,
+}
+
+impl Convolution<'_> {
+    /// Order of one group's weights. Saturates, so that the check refuses what 32 bits cannot count.
+    #[inline]
+    pub fn matrix_order(&self) -> MatrixOrder {
+        let (rows, c_group) = (self.c_out / self.groups.max(1), self.c_in / self.groups.max(1));
+        MatrixOrder {
+            family: self.family,
+            rows,
+            k: self.window.taps().saturating_mul(c_group),
+        }
+    }
+
+    /// Order of a depthwise convolution's weights.
+    #[inline]
+    pub fn window_order(&self) -> WindowOrder {
+        WindowOrder {
+            family: self.family,
+            taps: self.window.taps(),
+            channels: self.c_out,
+        }
+    }
+
+    /// Whether an output pixel reads just the input pixel at its own place.
+    pub fn is_pointwise(&self) -> bool {
+        let axis = |a: crate::kernels::window::Axis| {
+            a.kernel == 1 && a.stride == 1 && a.padding == 0 && a.input == a.output
+        };
+        axis(self.window.y) && axis(self.window.x)
+    }
+}

@@ -1,0 +1,45 @@
+//! Operators that move elements and change none; the formulas are in [`crate::ops::Pad`],
+//! [`crate::ops::Concat`] and [`crate::ops::Transpose`].
+
+/// Copies `input` into `output` at `before`, amid `value`.
+pub(crate) fn pad(
+    before: [usize; 4],
+    value: i8,
+    (from, input): ([usize; 4], &[i8]),
+    (to, output): ([usize; 4], &mut [i8]),
+) {
+    output.fill(value);
+    let mut pixels = input.chunks_exact(from[3]);
+    for n in before[0]..before[0] + from[0] {
+        for h in before[1]..before[1] + from[1] {
+            for w in before[2]..before[2] + from[2] {
+                let at = ((n * to[1] + h) * to[2] + w) * to[3] + before[3];
+                if let Some(pixel) = pixels.next() {
+                    output[at..at + from[3]].copy_from_slice(pixel);
+                }
+            }
+        }
+    }
+}
+
+/// Copies blocks of `block` elements of `input` to `offset` of blocks of `pitch` elements of `output`.
+pub(crate) fn concat(block: usize, pitch: usize, offset: usize, input: &[i8], output: &mut [i8]) {
+    for (from, to) in input.chunks_exact(block).zip(output.chunks_exact_mut(pitch)) {
+        to[offset..offset + block].copy_from_slice(from);
+    }
+}
+
+/// Copies `input` into `output`, whose axis i, of size `shape[i]`, has stride `strides[i]` in the input.
+pub(crate) fn transpose(shape: [usize; 4], strides: [usize; 4], input: &[i8], output: &mut [i8]) {
+    let mut outputs = output.iter_mut();
+    for n in 0..shape[0] {
+        for h in 0..shape[1] {
+            for w in 0..shape[2] {
+                let at = n * strides[0] + h * strides[1] + w * strides[2];
+                for (c, out) in outputs.by_ref().take(shape[3]).enumerate() {
+                    *out = input[at + c * strides[3]];
+                }
+            }
+        }
+    }
+}

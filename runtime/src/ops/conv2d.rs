@@ -1,0 +1,86 @@
+//! Convolution over images.
+
+use crate::error::OpFault;
+use crate::format::{Conv2dParams, Family, OpCode};
+use crate::kernels;
+use crate::operator::{Node, Operator};
+use crate::ops::check::check_weights;
+use crate::ops::convolution::{
+    check_convolution, check_scratch, convolution, convolution_ranges, scratch_bytes,
+};
+
+/// `output[n, y, x, o] = requantize(bias[o] + Σ input[n, y·sy − py + ky·dy, x·sx − px + kx·dx, g·C + i] ·
+/// weight[o][ky, kx, i])`.
+///
+/// The sum runs over ky, kx of the kernel and i in 0..C, with C = c_in ⁄ groups and g = o ⁄ (c_out ⁄ groups), rounded
+/// down. Elements outside the input read as the input's zero point, also where a whole window lies outside.
+///
+/// **Shapes**: input `[n, h, w, c_in]`, output `[n, out_h, out_w, c_out]`; `groups` divides c_in and c_out. The
+/// output's size is what the plan says: padding below and to the right follows from it. The weights are one
+/// [`MatrixOrder`](crate::packing::MatrixOrder) a group, with c_out ⁄ groups rows and k over `[ky][kx][i]`, one
+/// behind the other. MACs = n · out_h · out_w · c_out · kernel_h · kernel_w · C.
+///
+/// Input, output and scratch share no byte of the arena.
+pub struct Conv2d;
+
+impl Conv2d {
+    /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
+    ///
+    /// The kernels gather the window of an output pixel; for one group in dsp order those of two pixels, each rounded
+    /// up to a multiple of four bytes. Where an output pixel reads just the input pixel at its own place, none is
+    /// needed, but for c_in that is no multiple of four in dsp order.
+    pub fn scratch_bytes(
+        family: Family,
+        params: &Conv2dParams,
+        input_shape: [u32; 4],
+        output_shape: [u32; 4],
+    ) -> usize {
+        let c_in = input_shape[3];
+        let dsp = family == Family::Dsp && params.groups == 1;
+        let pointwise = params.kernel == [1, 1]
+            && params.stride == [1, 1]
+            && params.padding == [0, 0]
+            && input_shape[1..3] == output_shape[1..3];
+        if pointwise && params.groups == 1 && (!dsp || c_in.is_multiple_of(4)) {
+            return 0;
+        }
+        let taps = usize::from(params.kernel[0]).saturating_mul(params.kernel[1].into());
+        let k = taps.saturating_mul((c_in / params.groups.max(1)) as usize);
+        if dsp {
+            k.checked_next_multiple_of(4)
+                .unwrap_or(usize::MAX)
+                .saturating_mul(2)
+        } else {
+            k
+        }
+    }
+
+    fn scratch(node: &Node<'_, Conv2dParams>) -> usize {
+        scratch_bytes(node, Self::scratch_bytes)
+    }
+}
+
+impl Operator for Conv2d {
+    const CODE: OpCode = OpCode::Conv2d;
+    const NAME: &'static str = "Conv2d";
+    type Params = Conv2dParams;
+
+    fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
+        let conv = check_convolution(node)?;
+        let need = conv
+            .matrix_order()
+            .checked_bytes()
+            .and_then(|bytes| bytes.checked_mul(conv.groups));
+        check_weights(conv.weights, need)?;
+        check_scratch(node, Self::scratch(node))
+    }
+
+    fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
+        let ranges = convolution_ranges(node, Self::scratch(node));
+        if let Ok([input, scratch, output]) = arena.get_disjoint_mut(ranges)
+            && let Ok(conv) = convolution(node)
+        {
+            kernels::conv2d(&conv, input, scratch, output);
+        }
+    }
+}

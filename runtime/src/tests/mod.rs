@@ -1,0 +1,11 @@
+//! Tests of the crate as a whole: plans built in memory, read, run and damaged.
+
+mod builder;
+mod cases;
+mod corpus;
+mod examples;
+mod hostile;
+mod model;
+pub(crate) mod random;
+mod reader;
+mod window_cases;

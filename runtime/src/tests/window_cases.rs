@@ -1,0 +1,205 @@
+//! Random plans of the operators with weights or windows; the rest of [`cases`](super::cases).
+
+use super::builder::PlanBuilder;
+use super::cases::{Case, activation, clamp, index, indices, requantized, shape, size, zero_point};
+use super::random::{Bytes, channel};
+use crate::format::*;
+use crate::ops::{Conv2d, DepthwiseConv2d};
+use crate::packing::{MatrixOrder, WindowOrder};
+
+pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> Case {
+    let depthwise = code == OpCode::DepthwiseConv2d;
+    let two = |random: &mut Bytes, end| [size(random, end), size(random, end)];
+    let mut kernel = two(random, 4);
+    let (mut stride, dilation) = (two(random, 3), two(random, 2));
+    let mut padding = [random.below(6) as usize, random.below(6) as usize];
+    let pointwise = random.below(4) == 0;
+    let [h, w] = two(random, 6);
+    let [mut out_h, mut out_w] = two(random, 6);
+    if pointwise {
+        (kernel, stride, padding, out_h, out_w) = ([1, 1], [1, 1], [0, 0], h, w);
+    }
+    let (c_in, c_out, groups) = if depthwise {
+        let c = size(random, 9);
+        (c, c * [1, 1, 1, 2, 3][random.below(5) as usize], c)
+    } else {
+        let groups = [1, 1, 2, 3][random.below(4) as usize];
+        (groups * size(random, 9), groups * size(random, 5), groups)
+    };
+    let n = size(random, 2);
+    let (from, to) = ([n, h, w, c_in], [n, out_h, out_w, c_out]);
+    let (zp_in, zp_out, activation) = (zero_point(random), zero_point(random), activation(random));
+    let channels: Vec<_> = (0..c_out).map(|_| channel(random, zp_out)).collect();
+    let (taps, c_group, rows) = (kernel[0] * kernel[1], c_in / groups, c_out / groups);
+    let order = MatrixOrder {
+        family,
+        rows,
+        k: taps * c_group,
+    };
+    let window = WindowOrder {
+        family,
+        taps,
+        channels: c_out,
+    };
+    let bytes = if depthwise {
+        window.bytes()
+    } else {
+        order.bytes() * groups
+    };
+    let weights = random.weights(bytes);
+    let weight = |o: usize, tap: usize, i: usize| {
+        i64::from(
+            weights[if depthwise {
+                window.index(tap, o)
+            } else {
+                o / rows * order.bytes() + order.index(o % rows, tap * c_group + i)
+            }],
+        )
+    };
+    let input = random.vec(from.iter().product());
+    let expected = indices(to).map(|[n, y, x, o]| {
+        let mut acc = i64::from(channels[o].bias);
+        for tap in 0..taps {
+            let position = |axis: usize, o: usize, tap: usize| {
+                (o * stride[axis] + tap * dilation[axis])
+                    .checked_sub(padding[axis])
+                    .filter(|&p| p < from[1 + axis])
+            };
+            let at = position(0, y, tap / kernel[1]).zip(position(1, x, tap % kernel[1]));
+            for i in 0..c_group {
+                let value = at.map_or(zp_in, |(y, x)| {
+                    input[index(from, [n, y, x, o / rows * c_group + i])]
+                });
+                acc += i64::from(value) * weight(o, tap, i);
+            }
+        }
+        requantized(acc, &channels[o], activation)
+    });
+    let expected = expected.collect();
+    let mut builder = PlanBuilder::new(family);
+    let (a, b) = (builder.tensor(from, zp_in), builder.tensor(to, zp_out));
+    let small = |pair: [usize; 2]| pair.map(|x| x as u16);
+    let mut params = Conv2dParams {
+        kernel: small(kernel),
+        stride: small(stride),
+        dilation: small(dilation),
+        padding: small(padding),
+        groups: groups as u32,
+        activation_min: activation.0,
+        activation_max: activation.1,
+        reserved: 0,
+        weights: builder.data(&weights),
+        channels: builder.data(&channels),
+        scratch: DataRef { offset: 0, bytes: 0 },
+    };
+    let rule = if depthwise {
+        DepthwiseConv2d::scratch_bytes
+    } else {
+        Conv2d::scratch_bytes
+    };
+    params.scratch = builder.arena(rule(
+        family,
+        &params,
+        from.map(|d| d as u32),
+        to.map(|d| d as u32),
+    ));
+    builder.op(code, params, &[a], &[b]);
+    builder.io(&[a], &[b]);
+    Case {
+        builder,
+        inputs: vec![input],
+        expected,
+    }
+}
+
+pub(super) fn fully_connected(family: Family, random: &mut Bytes) -> Case {
+    let (k, rows) = (size(random, 40), size(random, 9));
+    let (zp_in, zp_out, activation) = (zero_point(random), zero_point(random), activation(random));
+    let order = MatrixOrder { family, rows, k };
+    let (weights, input) = (random.weights(order.bytes()), random.vec(k));
+    let channels: Vec<_> = (0..rows).map(|_| channel(random, zp_out)).collect();
+    let expected = (0..rows).map(|o| {
+        let product = |i: usize| i64::from(input[i]) * i64::from(weights[order.index(o, i)]);
+        let acc = i64::from(channels[o].bias) + (0..k).map(product).sum::<i64>();
+        requantized(acc, &channels[o], activation)
+    });
+    let expected = expected.collect();
+    let mut builder = PlanBuilder::new(family);
+    let (a, b) = (
+        builder.tensor([1, 1, 1, k], zp_in),
+        builder.tensor([1, 1, 1, rows], zp_out),
+    );
+    let params = FullyConnectedParams {
+        weights: builder.data(&weights),
+        channels: builder.data(&channels),
+        activation_min: activation.0,
+        activation_max: activation.1,
+        reserved: 0,
+    };
+    builder.op(OpCode::FullyConnected, params, &[a], &[b]);
+    builder.io(&[a], &[b]);
+    Case {
+        builder,
+        inputs: vec![input],
+        expected,
+    }
+}
+
+pub(super) fn pool(code: OpCode, family: Family, random: &mut Bytes) -> Case {
+    let from = shape(random);
+    let to = [from[0], size(random, 5), size(random, 5), from[3]];
+    let pair = |random: &mut Bytes, end| [size(random, end), size(random, end)];
+    let (kernel, stride) = (pair(random, 5), pair(random, 3));
+    let padding = [random.below(6) as usize, random.below(6) as usize];
+    let count_padding = random.below(2);
+    let (zero_point, activation, input) = (
+        zero_point(random),
+        activation(random),
+        random.vec(from.iter().product()),
+    );
+    let expected = indices(to).map(|[n, y, x, c]| {
+        let taps = (0..kernel[0]).flat_map(|ky| (0..kernel[1]).map(move |kx| (ky, kx)));
+        let inside: Vec<i64> = taps
+            .filter_map(|(ky, kx)| {
+                let y = (y * stride[0] + ky)
+                    .checked_sub(padding[0])
+                    .filter(|&y| y < from[1])?;
+                let x = (x * stride[1] + kx)
+                    .checked_sub(padding[1])
+                    .filter(|&x| x < from[2])?;
+                Some(i64::from(input[index(from, [n, y, x, c])]))
+            })
+            .collect();
+        let (mut sum, mut count) = (inside.iter().sum::<i64>(), inside.len() as i64);
+        if count_padding == 1 {
+            let all = (kernel[0] * kernel[1]) as i64;
+            sum += (all - count) * i64::from(zero_point);
+            count = all;
+        }
+        let q = match (code, count) {
+            (OpCode::MaxPool2d, _) => inside.iter().max().copied().unwrap_or(zero_point.into()),
+            (_, 0) => zero_point.into(),
+            _ => (2 * sum + count).div_euclid(2 * count),
+        };
+        clamp(q, activation)
+    });
+    let expected = expected.collect();
+    let mut builder = PlanBuilder::new(family);
+    let (a, b) = (builder.tensor(from, zero_point), builder.tensor(to, zero_point));
+    let params = Pool2dParams {
+        kernel: kernel.map(|x| x as u16),
+        stride: stride.map(|x| x as u16),
+        padding: padding.map(|x| x as u16),
+        count_padding: count_padding as u8,
+        reserved: 0,
+        activation_min: activation.0,
+        activation_max: activation.1,
+    };
+    builder.op(code, params, &[a], &[b]);
+    builder.io(&[a], &[b]);
+    Case {
+        builder,
+        inputs: vec![input],
+        expected,
+    }
+}

@@ -1,0 +1,260 @@
+//! Measures of agreement, as pure functions on logits and class indices.
+//!
+//! Sums are in f64. Where a measure is undefined (no samples, a class without samples) the result is `None`.
+
+/// Index of the largest logit; the lowest index among equals. A NaN never wins; of nothing it is 0.
+pub fn argmax(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, &logit) in logits.iter().enumerate() {
+        if logit > logits[best] || logits[best].is_nan() && !logit.is_nan() {
+            best = index;
+        }
+    }
+    best
+}
+
+/// Share of places at which `a` and `b` are equal: accuracy against labels, agreement between two networks.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn agreement(a: &[usize], b: &[usize]) -> Option<f64> {
+    assert_eq!(a.len(), b.len());
+    let equal = a.iter().zip(b).filter(|(a, b)| a == b).count();
+    (!a.is_empty()).then(|| equal as f64 / a.len() as f64)
+}
+
+/// exp(zᵢ ⁄ T) ⁄ Σⱼ exp(zⱼ ⁄ T) for temperature T > 0.
+pub fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
+    log_softmax(logits, temperature)
+        .into_iter()
+        .map(f64::exp)
+        .collect()
+}
+
+/// Σ p·ln(p ⁄ q) in nats, where p and q are the softmax of the two logits at temperature T.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn kl_divergence(p_logits: &[f32], q_logits: &[f32], temperature: f64) -> f64 {
+    assert_eq!(p_logits.len(), q_logits.len());
+    let (p, q) = (
+        log_softmax(p_logits, temperature),
+        log_softmax(q_logits, temperature),
+    );
+    let sum: f64 = p.iter().zip(&q).map(|(&ln_p, &ln_q)| term(ln_p, ln_q)).sum();
+    // Rounding may leave the sum of equal distributions just below 0.
+    sum.max(0.0)
+}
+
+/// Mean of [`kl_divergence`] over samples.
+///
+/// # Panics
+/// Where the numbers of samples or classes differ.
+pub fn mean_kl(p_logits: &[Vec<f32>], q_logits: &[Vec<f32>], temperature: f64) -> Option<f64> {
+    assert_eq!(p_logits.len(), q_logits.len());
+    let sum: f64 = p_logits
+        .iter()
+        .zip(q_logits)
+        .map(|(p, q)| kl_divergence(p, q, temperature))
+        .sum();
+    (!p_logits.is_empty()).then(|| sum / p_logits.len() as f64)
+}
+
+/// 10·log₁₀(Σx² ⁄ Σ(x−y)²): how far the signal x stands above what quantizing it to y changed. Infinite for
+/// equal signals.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn sqnr_db(x: &[f32], y: &[f32]) -> f64 {
+    assert_eq!(x.len(), y.len());
+    let square = |x: f64| x * x;
+    let signal: f64 = x.iter().map(|&x| square(x.into())).sum();
+    let noise: f64 = x
+        .iter()
+        .zip(y)
+        .map(|(&x, &y)| square(f64::from(x) - f64::from(y)))
+        .sum();
+    if noise == 0.0 {
+        f64::INFINITY
+    } else {
+        10.0 * (signal / noise).log10()
+    }
+}
+
+/// Counts of (label, predicted class).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confusion {
+    counts: Vec<Vec<u64>>,
+}
+
+impl Confusion {
+    /// Counts the predictions for each label.
+    ///
+    /// # Panics
+    /// Where the lengths differ or a class is not below `classes`.
+    pub fn new(labels: &[usize], predicted: &[usize], classes: usize) -> Self {
+        assert_eq!(labels.len(), predicted.len());
+        let mut counts = vec![vec![0; classes]; classes];
+        for (&label, &class) in labels.iter().zip(predicted) {
+            counts[label][class] += 1;
+        }
+        Self { counts }
+    }
+
+    /// Rows are labels, columns predicted classes.
+    pub fn counts(&self) -> &[Vec<u64>] {
+        &self.counts
+    }
+
+    /// Samples of this class.
+    pub fn support(&self, class: usize) -> u64 {
+        self.counts[class].iter().sum()
+    }
+
+    /// Samples for which this class was predicted.
+    pub fn predicted(&self, class: usize) -> u64 {
+        self.counts.iter().map(|row| row[class]).sum()
+    }
+
+    /// Share of the class's samples that were recognized: its accuracy. `None` without samples.
+    pub fn recall(&self, class: usize) -> Option<f64> {
+        ratio(self.counts[class][class], self.support(class))
+    }
+
+    /// Share of the class's predictions that were right. `None` where it was never predicted.
+    pub fn precision(&self, class: usize) -> Option<f64> {
+        ratio(self.counts[class][class], self.predicted(class))
+    }
+
+    /// 2·right ⁄ (samples + predictions): the harmonic mean of recall and precision. `None` where the class
+    /// has neither samples nor predictions; 0 where it has only one of them.
+    pub fn f1(&self, class: usize) -> Option<f64> {
+        ratio(
+            2 * self.counts[class][class],
+            self.support(class) + self.predicted(class),
+        )
+    }
+
+    /// Mean F1 over the classes that have one.
+    pub fn macro_f1(&self) -> Option<f64> {
+        let scores: Vec<f64> = (0..self.counts.len())
+            .filter_map(|class| self.f1(class))
+            .collect();
+        (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// ln softmax, shifted by the largest logit so that no exponential overflows.
+fn log_softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
+    let scaled: Vec<f64> = logits
+        .iter()
+        .map(|&logit| f64::from(logit) / temperature)
+        .collect();
+    let largest = scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let ln_sum = scaled.iter().map(|z| (z - largest).exp()).sum::<f64>().ln() + largest;
+    scaled.into_iter().map(|z| z - ln_sum).collect()
+}
+
+/// p·(ln p − ln q), which is 0 for p = 0.
+fn term(ln_p: f64, ln_q: f64) -> f64 {
+    let p = ln_p.exp();
+    if p == 0.0 { 0.0 } else { p * (ln_p - ln_q) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Labels and predictions of six samples in four classes; class 3 has neither, class 2 no prediction.
+    const LABELS: [usize; 6] = [0, 0, 0, 1, 1, 2];
+    const PREDICTED: [usize; 6] = [0, 0, 1, 1, 0, 0];
+
+    fn close(a: f64, b: f64) {
+        assert!((a - b).abs() < 1e-12, "{a} is not {b}");
+    }
+
+    #[test]
+    fn argmax_takes_the_lowest_of_equals() {
+        assert_eq!(argmax(&[1.0, 3.0, 3.0]), 1);
+        assert_eq!(argmax(&[-1.0, -2.0]), 0);
+        assert_eq!(argmax(&[f32::NAN, -2.0, -1.0]), 2);
+        assert_eq!(argmax(&[0.0, f32::NAN]), 0);
+        assert_eq!(argmax(&[]), 0);
+    }
+
+    #[test]
+    fn agreement_counts_equal_places() {
+        assert_eq!(agreement(&LABELS, &PREDICTED), Some(0.5));
+        assert_eq!(agreement(&[], &[]), None);
+    }
+
+    #[test]
+    fn softmax_of_logarithms_is_their_share() {
+        let logits = [0.0, 2f32.ln(), 5f32.ln()];
+        for (share, expected) in softmax(&logits, 1.0).into_iter().zip([0.125, 0.25, 0.625]) {
+            assert!((share - expected).abs() < 1e-7, "{share}");
+        }
+        // At temperature 2 the shares are those of the square roots.
+        close(softmax(&[0.0, 0.0], 2.0)[0], 0.5);
+        assert!((softmax(&[0.0, 9f32.ln()], 2.0)[1] - 0.75).abs() < 1e-7);
+        close(softmax(&[1e30, 0.0], 1.0)[0], 1.0);
+    }
+
+    #[test]
+    fn kl_by_hand() {
+        // p = (1/2, 1/2), q = (1/4, 3/4): ½·ln 2 + ½·ln(2/3) = ½·ln(4/3).
+        let (p, q) = (vec![0.0, 0.0], vec![0.0, 3f32.ln()]);
+        let expected = 0.5 * (4.0f64 / 3.0).ln();
+        assert!((kl_divergence(&p, &q, 1.0) - expected).abs() < 1e-7);
+        assert_eq!(kl_divergence(&q, &q, 1.0), 0.0);
+        // At temperature 2, q = (1, √3) ⁄ (1 + √3).
+        let root = 3f64.sqrt();
+        let softened = 0.5 * ((1.0 + root) / 2.0).ln() + 0.5 * ((1.0 + root) / (2.0 * root)).ln();
+        assert!((kl_divergence(&p, &q, 2.0) - softened).abs() < 1e-7);
+        let mean = mean_kl(&[p.clone(), q.clone()], &[q.clone(), q], 1.0).unwrap();
+        assert!((mean - expected / 2.0).abs() < 1e-7);
+        assert_eq!(mean_kl(&[], &[], 1.0), None);
+    }
+
+    #[test]
+    fn kl_survives_extreme_logits() {
+        // p is (1, 0); q gives the first class e⁻²⁰⁰⁰.
+        close(kl_divergence(&[2000.0, 0.0], &[0.0, 2000.0], 1.0), 2000.0);
+    }
+
+    #[test]
+    fn sqnr_by_hand() {
+        // Signal 25, noise 0.25.
+        close(sqnr_db(&[3.0, 4.0], &[3.0, 4.5]), 20.0);
+        assert_eq!(sqnr_db(&[1.0], &[1.0]), f64::INFINITY);
+        assert_eq!(sqnr_db(&[0.0], &[1.0]), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn confusion_by_hand() {
+        let confusion = Confusion::new(&LABELS, &PREDICTED, 4);
+        assert_eq!(
+            confusion.counts(),
+            [[2, 1, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0; 4]]
+        );
+        assert_eq!([0, 1, 2, 3].map(|class| confusion.support(class)), [3, 2, 1, 0]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|class| confusion.recall(class)),
+            [Some(2.0 / 3.0), Some(0.5), Some(0.0), None]
+        );
+        assert_eq!(
+            [0, 1, 2, 3].map(|class| confusion.precision(class)),
+            [Some(0.5), Some(0.5), None, None]
+        );
+        assert_eq!(
+            [0, 1, 2, 3].map(|class| confusion.f1(class)),
+            [Some(4.0 / 7.0), Some(0.5), Some(0.0), None]
+        );
+        close(confusion.macro_f1().unwrap(), (4.0 / 7.0 + 0.5) / 3.0);
+        assert_eq!(Confusion::new(&[], &[], 3).macro_f1(), None);
+    }
+}

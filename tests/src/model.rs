@@ -1,0 +1,187 @@
+//! A model on disk: a recipe with the files that it names, opened only where their hashes are right.
+
+use std::path::{Path, PathBuf};
+
+use crate::data::{Dataset, InputSpec};
+use crate::npy::{Array, Arrays};
+use crate::recipe::{DataSets, Input, Network, Recipe, Sha256};
+use crate::{Failure, Result, files};
+
+/// The recipe's name in a model's folder.
+pub const FILE_NAME: &str = "model.toml";
+
+/// A recipe and the folder that its paths start from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    folder: PathBuf,
+    recipe: Recipe,
+}
+
+/// A data set of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataKind {
+    /// For the quantizer.
+    Calibration,
+    /// Shipped, labelled.
+    Test,
+    /// Everything, labelled.
+    Full,
+}
+
+impl Model {
+    /// Opens a model: its folder, or its `model.toml` under whatever name.
+    ///
+    /// # Errors
+    /// [`Failure::Data`] where there is no such file, [`Failure::Usage`] where it breaks the schema.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = if path.is_dir() {
+            path.join(FILE_NAME)
+        } else {
+            path.to_owned()
+        };
+        let text = files::read(&file)?;
+        let text = str::from_utf8(&text).map_err(|error| Failure::data(&file, error))?;
+        let recipe = Recipe::parse(&file, text)?;
+        let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { folder, recipe })
+    }
+
+    /// What the file says.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The folder that paths start from.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The input as data files must have it.
+    pub fn input(&self) -> InputSpec {
+        let Input {
+            name, shape, range, ..
+        } = &self.recipe.input;
+        InputSpec {
+            name: name.clone(),
+            shape: shape.clone(),
+            range: range.map(|range| range.bounds()),
+        }
+    }
+
+    /// Path of the student, whose hash is right.
+    ///
+    /// # Errors
+    /// [`Failure::Missing`] that names the recipe, [`Failure::Data`] with both hashes.
+    pub fn student(&self) -> Result<PathBuf> {
+        self.network(&self.recipe.student)
+    }
+
+    /// Path of the teacher, whose hash is right; `None` where the model has none.
+    ///
+    /// # Errors
+    /// Those of [`Self::student`].
+    pub fn teacher(&self) -> Result<Option<PathBuf>> {
+        self.recipe
+            .teacher
+            .as_ref()
+            .map(|teacher| self.network(teacher))
+            .transpose()
+    }
+
+    /// A data set whose hash, number of samples and labels are right.
+    ///
+    /// # Errors
+    /// [`Failure::Missing`] that names the recipe, [`Failure::Data`] for everything wrong with the file,
+    /// [`Failure::Usage`] where the model has no such data set.
+    pub fn dataset(&self, kind: DataKind) -> Result<Dataset> {
+        let DataSets {
+            calibration,
+            test,
+            full,
+        } = &self.recipe.data;
+        let entry = match kind {
+            DataKind::Calibration => calibration,
+            DataKind::Test => test,
+            DataKind::Full => full.as_ref().ok_or_else(|| {
+                Failure::Usage(format!(
+                    "model `{}` has no [data.full]; use its shipped data",
+                    self.recipe.name
+                ))
+            })?,
+        };
+        let path = self.present(&entry.file, entry.recipe.as_deref())?;
+        let file = files::read(&path)?;
+        let found = match kind {
+            DataKind::Full => content_sha256(&path, &file, &self.recipe.input.name)?,
+            DataKind::Calibration | DataKind::Test => files::sha256_hex(&file),
+        };
+        expect_sha256(&path, &entry.sha256, &found)?;
+        let data = Dataset::parse(&path, &file, &[self.input()])?;
+        if data.samples() != entry.samples {
+            let (found, stated) = (data.samples(), entry.samples);
+            return Err(Failure::data(
+                &path,
+                format!("holds {found} samples; {FILE_NAME} states {stated}"),
+            ));
+        }
+        if kind != DataKind::Calibration || data.labels.is_some() {
+            data.require_labels(self.recipe.classes.len())?;
+        }
+        Ok(data)
+    }
+
+    fn network(&self, network: &Network) -> Result<PathBuf> {
+        let path = self.present(&network.file, network.recipe.as_deref())?;
+        expect_sha256(&path, &network.sha256, &files::sha256_file(&path)?)?;
+        Ok(path)
+    }
+
+    /// The path of a file that is there.
+    fn present(&self, file: &Path, recipe: Option<&str>) -> Result<PathBuf> {
+        let path = self.folder.join(file);
+        match (path.exists(), recipe) {
+            (true, _) => Ok(path),
+            (false, Some(recipe)) => Err(Failure::Missing(format!(
+                "{} is not there; make it with: {recipe}",
+                path.display()
+            ))),
+            (false, None) => Err(Failure::data(
+                &path,
+                format!("no such file, and {FILE_NAME} has no `recipe` that makes it"),
+            )),
+        }
+    }
+}
+
+/// The hash of `x.tobytes() + y.tobytes()`.
+fn content_sha256(path: &Path, file: &[u8], input: &str) -> Result<String> {
+    let Arrays::Named(arrays) = Arrays::parse(file).map_err(|error| Failure::data(path, error))? else {
+        return Err(Failure::data(path, "must be a .npz file with the labels `y`"));
+    };
+    let find = |names: &[&str]| -> Result<&Array> {
+        let found = arrays.iter().find(|(name, _)| names.contains(&name.as_str()));
+        found
+            .map(|(_, array)| array)
+            .ok_or_else(|| Failure::data(path, format!("no array `{}`", names[0])))
+    };
+    Ok(files::sha256_of_parts([
+        find(&["x", input])?.bytes.as_slice(),
+        &find(&["y"])?.bytes,
+    ]))
+}
+
+/// Refuses a file whose hash is not the stated one.
+fn expect_sha256(path: &Path, stated: &Sha256, found: &str) -> Result<()> {
+    let stated = stated.as_str();
+    if stated == found {
+        return Ok(());
+    }
+    Err(Failure::data(
+        path,
+        format!("its sha256 is {found}, {FILE_NAME} states {stated}; restore the file or state the new hash"),
+    ))
+}
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+mod tests;

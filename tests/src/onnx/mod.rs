@@ -1,0 +1,12 @@
+//! ONNX files as both the compiler's import and the float runs read them: decoding, fixed input shapes, small test models.
+
+mod pin;
+mod read;
+
+#[doc(hidden)]
+pub mod testing;
+
+pub use pin::pin_inputs;
+pub use prost::Message;
+pub use read::{decode, locate, read};
+pub use tract_onnx::pb;

@@ -1,0 +1,342 @@
+//! `model.toml`: what a model is, where its networks and data are, and how good it must be.
+//!
+//! Parsed into types that hold only what is allowed; an unknown key is an error with its line. Paths are
+//! relative to the file. This is schema 1; every key is documented at its field.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::{Failure, Result};
+
+/// The schema that this version reads.
+pub const SCHEMA: u32 = 1;
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The model's name; plans and reports carry it.
+    pub name: String,
+    /// What the model does.
+    pub task: Task,
+    /// One sentence on what goes in and what comes out.
+    pub description: String,
+    /// Names of the classes, in the order of the output's elements.
+    pub classes: Classes,
+    /// The network's input.
+    pub input: Input,
+    /// The network's output.
+    pub output: Output,
+    /// The large network. Absent: nothing to distil from, reports leave its columns empty.
+    pub teacher: Option<Network>,
+    /// The small network.
+    pub student: Network,
+    /// Data sets.
+    pub data: DataSets,
+    /// Where the data came from.
+    #[serde(default, rename = "source")]
+    pub sources: Vec<Source>,
+    /// Limits that `validate` judges by.
+    #[serde(default)]
+    pub thresholds: Thresholds,
+    /// What was measured when the model was made.
+    pub baseline: Option<Baseline>,
+    /// Choices of `quantize`.
+    #[serde(default)]
+    pub quantize: Quantize,
+}
+
+/// What a model does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// The output holds one logit a class; the largest wins.
+    Classification,
+}
+
+/// Names of at least two classes, all different.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+pub struct Classes(Vec<String>);
+
+/// The network's input.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Name in both graphs.
+    pub name: String,
+    /// Shape in both graphs; the leading 1 is the batch axis.
+    pub shape: Vec<usize>,
+    /// Smallest and largest value. Fixes the input's quantization; absent, calibration finds it.
+    pub range: Option<Range>,
+    /// How a raw sample becomes an input, in words.
+    pub preprocessing: Option<String>,
+}
+
+/// A range of real numbers that contains 0, since int8 must hold 0 exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "[f32; 2]")]
+pub struct Range([f32; 2]);
+
+/// The network's output.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Name in both graphs.
+    pub name: String,
+}
+
+/// An ONNX file.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Path.
+    pub file: PathBuf,
+    /// Hash of the file.
+    pub sha256: Sha256,
+    /// Elements of all weights.
+    pub parameters: u64,
+    /// Multiply-accumulates of one inference.
+    pub macs: u64,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Who trained it on what.
+    pub origin: String,
+    /// The command that makes or fetches the file where it is not shipped.
+    pub recipe: Option<String>,
+}
+
+/// The data sets of a model.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSets {
+    /// Samples that the quantizer draws ranges from; disjoint from the others.
+    pub calibration: DataFile,
+    /// Labelled samples that are shipped.
+    pub test: DataFile,
+    /// All labelled samples, where `test` holds a part of them.
+    pub full: Option<DataFile>,
+}
+
+/// A `.npz` file: `x` (or the input's name) and the labels `y`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataFile {
+    /// Path.
+    pub file: PathBuf,
+    /// Hash of the file; for `full` of `x.tobytes() + y.tobytes()`, since a recipe may compress otherwise.
+    pub sha256: Sha256,
+    /// Number of samples.
+    pub samples: usize,
+    /// Which samples these are, in words.
+    pub split: String,
+    /// The command that makes the file where it is not shipped.
+    pub recipe: Option<String>,
+}
+
+/// A SHA-256: 64 lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Sha256(String);
+
+/// A source of data.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Name.
+    pub name: String,
+    /// The package that holds it.
+    pub package: Option<String>,
+    /// Its licence.
+    pub licence: String,
+    /// How to cite it.
+    pub citation: Option<String>,
+}
+
+/// Limits, all optional.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thresholds {
+    /// Least accuracy of the teacher.
+    pub teacher_accuracy_min: Option<Fraction>,
+    /// Least accuracy of the int8 student.
+    pub int8_accuracy_min: Option<Fraction>,
+    /// Most accuracy lost from the teacher to the float student.
+    pub distillation_loss_max: Option<Fraction>,
+    /// Most accuracy lost from the float to the int8 student.
+    pub quantization_loss_max: Option<Fraction>,
+    /// Least share of samples on which float and int8 student choose the same class.
+    pub agreement_float_int8_min: Option<Fraction>,
+    /// Least macro-F1 of the int8 student.
+    pub macro_f1_min: Option<Fraction>,
+}
+
+/// Measured when the model was made.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Baseline {
+    /// Accuracy of the teacher.
+    pub teacher_accuracy: Option<Fraction>,
+    /// Accuracy of the float student.
+    pub float_accuracy: Fraction,
+    /// Accuracy of the int8 student.
+    pub int8_accuracy: Option<Fraction>,
+    /// Macro-F1 of the teacher.
+    pub teacher_macro_f1: Option<Fraction>,
+    /// Macro-F1 of the float student.
+    pub float_macro_f1: Option<Fraction>,
+}
+
+/// A number in [0, 1].
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Fraction(f64);
+
+/// Choices of `quantize`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantize {
+    /// How calibration turns observed values into a range.
+    pub calibration: Option<Calibration>,
+}
+
+/// How calibration turns observed values into a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Calibration {
+    /// From the smallest to the largest.
+    MinMax,
+    /// The range with the least mean squared error.
+    Mse,
+}
+
+impl Recipe {
+    /// Reads and checks the text of a `model.toml`; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] with line, key and what is allowed.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let fail = |what: &dyn std::fmt::Display| Failure::Usage(format!("{}: {what}", path.display()));
+        let table: toml::Table = toml::from_str(text).map_err(|error| fail(&error))?;
+        match table.get("schema").map(|schema| (schema, schema.as_integer())) {
+            Some((_, Some(schema))) if schema == i64::from(SCHEMA) => {}
+            Some((schema, _)) => {
+                return Err(fail(&format_args!(
+                    "`schema = {schema}` is not known; this still8 reads schema {SCHEMA}"
+                )));
+            }
+            None => {
+                return Err(fail(&format_args!(
+                    "`schema` is missing; add `schema = {SCHEMA}` on top"
+                )));
+            }
+        }
+        let recipe: Self = toml::from_str(text).map_err(|error| fail(&error))?;
+        if recipe.input.shape.is_empty() || recipe.input.shape.contains(&0) {
+            return Err(fail(&"`input.shape` must have axes, none of them 0"));
+        }
+        Ok(recipe)
+    }
+}
+
+impl Classes {
+    /// The names, in order.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    /// Number of classes.
+    #[expect(clippy::len_without_is_empty, reason = "never empty")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl TryFrom<Vec<String>> for Classes {
+    type Error = String;
+
+    fn try_from(names: Vec<String>) -> std::result::Result<Self, String> {
+        if names.len() < 2 {
+            return Err(format!(
+                "{} classes; a classification needs two or more",
+                names.len()
+            ));
+        }
+        let mut seen = HashSet::new();
+        match names.iter().find(|name| !seen.insert(name.as_str())) {
+            Some(name) => Err(format!("class `{name}` is named twice")),
+            None => Ok(Self(names)),
+        }
+    }
+}
+
+impl Range {
+    /// Smallest and largest value.
+    pub fn bounds(self) -> [f32; 2] {
+        self.0
+    }
+}
+
+impl TryFrom<[f32; 2]> for Range {
+    type Error = String;
+
+    fn try_from(range: [f32; 2]) -> std::result::Result<Self, String> {
+        let [min, max] = range;
+        if !(min.is_finite() && max.is_finite() && min < max) {
+            return Err(format!(
+                "range [{min}, {max}] is empty; write [smallest, largest]"
+            ));
+        }
+        if min > 0.0 || max < 0.0 {
+            return Err(format!(
+                "range [{min}, {max}] must contain 0, which int8 holds exactly; widen it"
+            ));
+        }
+        Ok(Self(range))
+    }
+}
+
+impl Fraction {
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Fraction {
+    type Error = String;
+
+    fn try_from(value: f64) -> std::result::Result<Self, String> {
+        if (0.0..=1.0).contains(&value) {
+            return Ok(Self(value));
+        }
+        Err(format!("{value} is no fraction in [0, 1]; write 92.5 % as 0.925"))
+    }
+}
+
+impl Sha256 {
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Sha256 {
+    type Error = String;
+
+    fn try_from(digits: String) -> std::result::Result<Self, String> {
+        let valid = digits.len() == 64
+            && digits
+                .bytes()
+                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        if valid {
+            Ok(Self(digits))
+        } else {
+            Err("a sha256 has 64 digits 0-9, a-f (see sha256sum)".to_owned())
+        }
+    }
+}

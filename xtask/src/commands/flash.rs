@@ -1,0 +1,113 @@
+//! `cargo xtask flash`: an image with a plan inside, onto a board or into its emulator.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use still8_validation::{Failure, Result};
+
+use crate::boards::{self, Board, Run};
+use crate::emulator::{self, Image, PlanFile};
+use crate::process;
+
+/// Builds the application for `board` with `plan` inside and runs it, with its log on standard output. On an
+/// emulated board it ends after the golden input; on a real one it is flashed and runs until Ctrl-C.
+///
+/// # Errors
+/// [`Failure::Usage`] for an unknown board or a plan of another kernel family, [`Failure::Data`] for a broken plan,
+/// [`Failure::Missed`] where the image exceeds the board's memory or the self-test fails, [`Failure::Missing`]
+/// without a tool or a probe.
+pub fn run(plan: &Path, board: &str) -> Result<()> {
+    let board = boards::find(board)?;
+    let lines = match &board.run {
+        Run::ProbeRs { chip } => return flash(&board, chip, plan),
+        Run::Qemu { .. } => emulate(&board, plan)?,
+        Run::QemuUser { .. } => {
+            return Err(Failure::Usage(format!(
+                "{} has no flash; use `cargo xtask run {} --on {}`",
+                board.name,
+                plan.display(),
+                board.core
+            )));
+        }
+    };
+    for line in lines {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+/// Builds the application and runs it in the board's emulator; returns its log.
+///
+/// # Errors
+/// As [`run`].
+pub fn emulate(board: &Board, plan: &Path) -> Result<Vec<String>> {
+    check(board, plan)?;
+    let elf = emulator::build(board, Image::App(plan))?;
+    let (lines, success) = emulator::run_app(board, &elf)?;
+    if success {
+        return Ok(lines);
+    }
+    Err(Failure::Missed(format!(
+        "the application on {} failed:\n{}",
+        board.name,
+        lines.join("\n")
+    )))
+}
+
+fn flash(board: &Board, chip: &str, plan: &Path) -> Result<()> {
+    check(board, plan)?;
+    let elf = emulator::build(board, Image::App(plan))?;
+    let probe_rs = process::find("probe-rs").ok_or_else(|| {
+        Failure::Missing(format!(
+            "`probe-rs` is not installed, and {} is flashed with it: `cargo install probe-rs-tools --locked`, \
+             on Linux also the udev rules of https://probe.rs/docs/getting-started/probe-setup. The image is {}",
+            board.name,
+            elf.display()
+        ))
+    })?;
+    let mut list = Command::new(&probe_rs);
+    list.arg("list");
+    let probes = process::run(&mut list, Duration::from_secs(30), "")?;
+    if probes.text().contains("No debug probes were found") {
+        return Err(Failure::Missing(format!(
+            "no debug probe is attached; connect {} by USB, and on Linux install the udev rules of \
+             https://probe.rs/docs/getting-started/probe-setup",
+            board.name
+        )));
+    }
+    let mut command = Command::new(&probe_rs);
+    command.args(["run", "--chip", chip]).arg(&elf);
+    let line = process::command_line(&command);
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::Missing(format!("`{line}` ended: {status}"))),
+        Err(error) => Err(Failure::Missing(format!("`{line}` cannot be started: {error}"))),
+    }
+}
+
+/// Refuses a plan that is broken, of another family, or larger than the board even without code.
+fn check(board: &Board, path: &Path) -> Result<()> {
+    let file = PlanFile::read(path)?;
+    let plan = file.plan_for(board.core)?;
+    let Some(memory) = &board.memory else {
+        return Ok(());
+    };
+    let needs = [
+        ("plan", "flash", plan.file_bytes() as u64, memory.flash.length),
+        (
+            "arena",
+            "RAM beside the stack",
+            plan.arena_bytes() as u64,
+            memory.ram.length - memory.stack_bytes,
+        ),
+    ];
+    match needs.iter().find(|(_, _, need, have)| need > have) {
+        None => Ok(()),
+        Some((what, place, need, have)) => Err(Failure::Missed(format!(
+            "{}: the {what} of {need} bytes exceeds {have} bytes of {place} by {} bytes, before any code",
+            board.name,
+            need - have
+        ))),
+    }
+}

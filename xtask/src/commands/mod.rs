@@ -1,0 +1,23 @@
+//! One file for each command of `cargo xtask`.
+
+pub mod flash;
+pub mod setup;
+pub mod inspect;
+pub mod quantize;
+pub mod run;
+
+use std::path::PathBuf;
+
+use still8::format::OpCode;
+
+use crate::boards::root;
+
+/// Folder of what commands make.
+pub fn target_dir() -> PathBuf {
+    root().join("target/still8")
+}
+
+/// Name of an operator in reports.
+pub fn operator_name(code: OpCode) -> &'static str {
+    still8::ops::ALL.iter().find(|entry| entry.code() == code).map_or("?", |entry| entry.name())
+}

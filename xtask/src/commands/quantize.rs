@@ -1,0 +1,300 @@
+//! `cargo xtask quantize`: a float ONNX model and calibration data in, an int8 plan out.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use still8::format::{DataType, Family};
+use still8_validation::data::{Dataset, InputSpec};
+use still8_validation::model::{DataKind, Model};
+use still8_validation::recipe::Calibration;
+use still8_validation::{Failure, Result, files};
+
+use crate::calibrate::Method;
+use crate::commands::{operator_name, target_dir};
+use crate::console::Console;
+use crate::emit::{Emitted, emit};
+use crate::lineage;
+use crate::quantize::{Quantized, Settings, Source};
+
+/// Samples of `--calib random:SEED`.
+const RANDOM_SAMPLES: usize = 128;
+
+/// Options of the command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// A model folder (with model.toml) or a float ONNX file.
+    pub source: PathBuf,
+    /// Calibration data: a .npz or .npy file, or random:SEED, or random:SEED:LOW..HIGH.
+    #[arg(long, value_name = "FILE|random:SEED")]
+    pub calib: Option<String>,
+    /// The plan file [default: target/still8/NAME.FAMILY.s8].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Kernel family that the weights are packed for: portable or dsp.
+    #[arg(long, default_value = "portable", value_parser = parse_family)]
+    pub family: Family,
+    /// How ranges are chosen: minmax or mse [default: the recipe's, or mse].
+    #[arg(long, value_name = "METHOD", value_parser = parse_method)]
+    pub method: Option<Method>,
+    /// Size of a symbolic dimension.
+    #[arg(long, value_name = "NAME=N", value_parser = parse_dim)]
+    pub dim: Vec<(String, usize)>,
+}
+
+fn parse_family(name: &str) -> std::result::Result<Family, String> {
+    match name {
+        "portable" => Ok(Family::Portable),
+        "dsp" => Ok(Family::Dsp),
+        _ => Err(format!("unknown kernel family `{name}`; known: portable, dsp")),
+    }
+}
+
+fn parse_method(name: &str) -> std::result::Result<Method, String> {
+    name.parse()
+}
+
+fn parse_dim(text: &str) -> std::result::Result<(String, usize), String> {
+    let (name, size) = text.split_once('=').ok_or("expected NAME=N")?;
+    let size = size.parse().map_err(|_| format!("`{size}` is not a size"))?;
+    Ok((name.to_owned(), size))
+}
+
+impl Options {
+    /// The defaults for a source.
+    pub fn new(source: PathBuf, family: Family) -> Self {
+        Self { source, calib: None, out: None, family, method: None, dim: Vec::new() }
+    }
+}
+
+/// The command's report; field names are those of the command contract.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Report {
+    pub schema: u32,
+    pub name: String,
+    pub plan: PathBuf,
+    pub plan_bytes: usize,
+    pub weights_bytes: usize,
+    pub arena_bytes: usize,
+    /// Largest simultaneous live set: no memory plan can be smaller.
+    pub arena_lower_bound: usize,
+    /// Layer that sets the arena's peak.
+    pub arena_peak_layer: Option<String>,
+    pub macs: u64,
+    pub parameters: usize,
+    pub family: &'static str,
+    pub calibration: &'static str,
+    pub calibration_samples: usize,
+    pub layers: Vec<Layer>,
+    pub folded: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+/// A row of the report.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Layer {
+    pub index: usize,
+    pub name: String,
+    pub op: &'static str,
+    pub dtype: &'static str,
+    pub macs: u64,
+    pub weights_bytes: usize,
+    /// Device layout.
+    pub output_shape: [usize; 4],
+    /// Against the float run, errors of earlier layers included; `null` for ops that only move data.
+    pub sqnr_db: Option<f64>,
+}
+
+/// Quantizes and writes the plan.
+///
+/// # Errors
+/// [`Failure`] by the exit codes of the command contract; nothing is written then.
+pub fn run(options: &Options, console: Console) -> Result<Report> {
+    let prepared = Prepared::open(options)?;
+    let source = Source::open(&prepared.onnx, &options.dim)?;
+    let data = prepared.calibration(options, &source)?;
+    let quantized = source.quantize(&data, &prepared.settings, &console.progress("calibrating"))?;
+    let emitted = emit(&quantized.network, options.family)?;
+    let default = || target_dir().join(format!("{}.{}.s8", quantized.network.name, options.family.name()));
+    let plan = options.out.clone().unwrap_or_else(default);
+    files::write_atomically(&plan, |file| file.write_all(&emitted.bytes))?;
+    let report = report(&quantized, &emitted, plan, options.family, &prepared.settings, data.samples());
+    for warning in &report.warnings {
+        console.warn(warning);
+    }
+    console.say(render(&report));
+    Ok(report)
+}
+
+/// What the options and the recipe say.
+struct Prepared {
+    onnx: PathBuf,
+    model: Option<Model>,
+    settings: Settings,
+}
+
+impl Prepared {
+    fn open(options: &Options) -> Result<Self> {
+        let source = &options.source;
+        let mut settings = Settings { dims: options.dim.clone(), ..Settings::default() };
+        let bare = source.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+        let model = if bare { None } else { Some(Model::open(source)?) };
+        let onnx = match &model {
+            Some(model) => {
+                let recipe = model.recipe();
+                settings.name.clone_from(&recipe.name);
+                if let Some([low, high]) = model.input().range {
+                    settings.input_ranges.insert(recipe.input.name.clone(), (low, high));
+                }
+                match recipe.quantize.calibration {
+                    Some(Calibration::MinMax) => settings.method = Method::MinMax,
+                    Some(Calibration::Mse) => settings.method = Method::Mse,
+                    None => {}
+                }
+                settings.lineage = Some(lineage::text(recipe)?);
+                model.student()?
+            }
+            None => {
+                let stem = source.file_stem().unwrap_or_default();
+                settings.name = stem.to_string_lossy().into_owned();
+                source.clone()
+            }
+        };
+        if let Some(method) = options.method {
+            settings.method = method;
+        }
+        Ok(Self { onnx, model, settings })
+    }
+
+    fn calibration(&self, options: &Options, source: &Source) -> Result<Dataset> {
+        let specs = source.inputs(&self.settings.input_ranges);
+        match (&options.calib, &self.model) {
+            (Some(text), _) => match text.strip_prefix("random:") {
+                Some(random) => random_data(random, specs),
+                None => Dataset::load(Path::new(text), &specs),
+            },
+            (None, Some(model)) => model.dataset(DataKind::Calibration),
+            (None, None) => Err(Failure::Usage(format!(
+                "{} is a bare ONNX file: give calibration data with --calib FILE.npz, or --calib random:SEED for a first look",
+                self.onnx.display()
+            ))),
+        }
+    }
+}
+
+/// `SEED` or `SEED:LOW..HIGH`.
+fn random_data(text: &str, mut specs: Vec<InputSpec>) -> Result<Dataset> {
+    let wrong = || Failure::Usage(format!("--calib random:{text}: expected random:SEED or random:SEED:LOW..HIGH"));
+    let (seed, range) = match text.split_once(':') {
+        Some((seed, range)) => {
+            let (low, high) = range.split_once("..").ok_or_else(wrong)?;
+            let number = |text: &str| text.parse::<f32>().ok().filter(|x| x.is_finite()).ok_or_else(wrong);
+            (seed, Some([number(low)?, number(high)?]))
+        }
+        None => (text, None),
+    };
+    if range.is_some_and(|[low, high]| low >= high) {
+        return Err(wrong());
+    }
+    for spec in &mut specs {
+        spec.range = range.or(spec.range);
+    }
+    Ok(Dataset::random(seed.parse().map_err(|_| wrong())?, &specs, RANDOM_SAMPLES))
+}
+
+fn report(
+    quantized: &Quantized,
+    emitted: &Emitted,
+    plan: PathBuf,
+    family: Family,
+    settings: &Settings,
+    calibration_samples: usize,
+) -> Report {
+    let network = &quantized.network;
+    let layers: Vec<Layer> = network
+        .ops
+        .iter()
+        .enumerate()
+        .map(|(index, op)| Layer {
+            index,
+            name: op.name.clone(),
+            op: operator_name(op.kind.code()),
+            dtype: DataType::Int8.name(),
+            macs: network.macs(op),
+            weights_bytes: op.kind.weights().len(),
+            output_shape: network.tensors[op.output].shape,
+            sqnr_db: quantized.sqnr_db[index].filter(|db| db.is_finite()),
+        })
+        .collect();
+    Report {
+        schema: 1,
+        name: network.name.clone(),
+        plan,
+        plan_bytes: emitted.bytes.len(),
+        weights_bytes: layers.iter().map(|layer| layer.weights_bytes).sum(),
+        arena_bytes: emitted.memory.arena_bytes,
+        arena_lower_bound: emitted.memory.lower_bound,
+        arena_peak_layer: network.ops.get(emitted.memory.peak_op).map(|op| op.name.clone()),
+        macs: layers.iter().map(|layer| layer.macs).sum(),
+        parameters: network.parameters(),
+        family: family.name(),
+        calibration: settings.method.name(),
+        calibration_samples,
+        layers,
+        folded: quantized.folded.clone(),
+        warnings: quantized.warnings.clone(),
+    }
+}
+
+fn render(report: &Report) -> String {
+    let mut table = crate::console::table(&["layer", "operator", "output n,h,w,c", "MACs", "weights", "SQNR dB"]);
+    for layer in &report.layers {
+        let shape = layer.output_shape.map(|dim| dim.to_string()).join(",");
+        let sqnr = layer.sqnr_db.map_or_else(|| "-".to_owned(), |db| format!("{db:.1}"));
+        table.add_row([
+            layer.name.clone(),
+            layer.op.to_owned(),
+            shape,
+            layer.macs.to_string(),
+            layer.weights_bytes.to_string(),
+            sqnr,
+        ]);
+    }
+    let mut text = format!("{table}\n");
+    for folded in &report.folded {
+        let _ = writeln!(text, "{folded}");
+    }
+    let peak = report.arena_peak_layer.as_deref().unwrap_or("-");
+    let _ = write!(
+        text,
+        "{}: {} MACs, {} parameters, plan {} bytes ({} of weights, {} order), arena {} bytes (lower bound {}, peak at {peak}), \
+         calibrated by {} on {} samples\nwrote {}",
+        report.name,
+        report.macs,
+        report.parameters,
+        report.plan_bytes,
+        report.weights_bytes,
+        report.family,
+        report.arena_bytes,
+        report.arena_lower_bound,
+        report.calibration,
+        report.calibration_samples,
+        report.plan.display()
+    );
+    text
+}
+
+/// Quantizes a model folder's student in memory, without a report.
+///
+/// # Errors
+/// As [`run`].
+pub fn quantize_model(model: &Path, console: Console) -> Result<Quantized> {
+    let options = Options::new(model.to_owned(), Family::Portable);
+    let prepared = Prepared::open(&options)?;
+    let source = Source::open(&prepared.onnx, &[])?;
+    let data = prepared.calibration(&options, &source)?;
+    source.quantize(&data, &prepared.settings, &console.progress("calibrating"))
+}
+

@@ -1,0 +1,169 @@
+//! Reads the int8 network back out of a plan: the inverse of `emit`, so that a plan can be packed for another family.
+
+use bytemuck::{AnyBitPattern, pod_read_unaligned};
+use still8::format::{
+    ChannelRecord, Conv2dParams, DataRef, FullyConnectedParams, OpCode, OpRecord, SoftmaxParams, TableParams,
+};
+use still8::Plan;
+
+use crate::network::{Golden, Kind, Network, Op, Port, Tensor};
+use crate::pack;
+
+/// The network of a checked plan. Names of data and scratch are left zero, weights are in plain order.
+pub fn decode(plan: &Plan<'_>) -> Network {
+    let tensors = plan.tensors().iter().map(|record| Tensor {
+        shape: record.shape.map(|dim| dim as usize),
+        scale: record.scale,
+        zero_point: record.zero_point as i8,
+        view_of: None,
+    });
+    let mut network = Network {
+        name: plan.name().to_owned(),
+        source_sha256: plan.header().source_sha256,
+        tensors: tensors.collect(),
+        lineage: plan.lineage().map(str::to_owned),
+        golden: plan.golden().map(|golden| Golden {
+            input: golden.input.to_vec(),
+            output: golden.output.to_vec(),
+            op_crcs: golden.op_crcs.to_vec(),
+        }),
+        ..Network::default()
+    };
+    network.inputs = (0..plan.input_count()).filter_map(|i| plan.input(i)).map(|io| port(plan, &io)).collect();
+    network.outputs = (0..plan.output_count()).filter_map(|i| plan.output(i)).map(|io| port(plan, &io)).collect();
+    for record in plan.ops() {
+        let operands: Vec<usize> =
+            plan.operands_of(record).unwrap_or_default().iter().map(|&tensor| tensor.into()).collect();
+        let (inputs, outputs) = operands.split_at(usize::from(record.inputs));
+        let Some(kind) = kind(plan, record) else {
+            continue;
+        };
+        let mut op =
+            Op { name: plan.text(record.name).to_owned(), kind, inputs: inputs.to_vec(), output: outputs[0] };
+        let packed = op.kind.weights().to_vec();
+        shrink_weights(&network, &mut op);
+        let plain = pack::unpack(&network, &op, plan.family(), &packed);
+        set_weights(&mut op.kind, plain);
+        network.ops.push(op);
+    }
+    restore_views(plan, &mut network);
+    network
+}
+
+fn port(plan: &Plan<'_>, io: &still8::plan::Io<'_>) -> Port {
+    let first = plan.tensors().as_ptr_range().start;
+    // `io.tensor` is an element of the plan's tensor records.
+    let tensor = (std::ptr::from_ref(io.tensor).addr() - first.addr()) / size_of_val(io.tensor);
+    Port {
+        name: io.name.to_owned(),
+        shape: io.shape.iter().map(|&dim| dim as usize).collect(),
+        permutation: io.permutation.iter().map(|&axis| axis.into()).collect(),
+        tensor,
+    }
+}
+
+fn read<P: AnyBitPattern>(plan: &Plan<'_>, op: &OpRecord) -> P {
+    let at = op.params as usize;
+    pod_read_unaligned(&plan.params()[at..at + size_of::<P>()])
+}
+
+fn data<T: AnyBitPattern>(plan: &Plan<'_>, data: DataRef) -> Vec<T> {
+    let bytes = &plan.data()[data.offset as usize..(data.offset + data.bytes) as usize];
+    bytes.chunks_exact(size_of::<T>()).map(pod_read_unaligned).collect()
+}
+
+const NOTHING: DataRef = DataRef { offset: 0, bytes: 0 };
+
+/// The operator with its packed weights; `None` for one that this compiler does not write.
+fn kind(plan: &Plan<'_>, op: &OpRecord) -> Option<Kind> {
+    let code = |code: OpCode| op.op == code as u16;
+    let conv = || {
+        let params: Conv2dParams = read(plan, op);
+        let weights = data(plan, params.weights);
+        let channels: Vec<ChannelRecord> = data(plan, params.channels);
+        (Conv2dParams { weights: NOTHING, channels: NOTHING, scratch: NOTHING, ..params }, weights, channels)
+    };
+    Some(if code(OpCode::Conv2d) {
+        let (params, weights, channels) = conv();
+        Kind::Conv2d { params, weights, channels }
+    } else if code(OpCode::DepthwiseConv2d) {
+        let (params, weights, channels) = conv();
+        Kind::DepthwiseConv2d { params, weights, channels }
+    } else if code(OpCode::FullyConnected) {
+        let params: FullyConnectedParams = read(plan, op);
+        let (weights, channels) = (data(plan, params.weights), data(plan, params.channels));
+        Kind::FullyConnected {
+            params: FullyConnectedParams { weights: NOTHING, channels: NOTHING, ..params },
+            weights,
+            channels,
+        }
+    } else if code(OpCode::Add) {
+        Kind::Add(read(plan, op))
+    } else if code(OpCode::AveragePool2d) {
+        Kind::AveragePool2d(read(plan, op))
+    } else if code(OpCode::MaxPool2d) {
+        Kind::MaxPool2d(read(plan, op))
+    } else if code(OpCode::Mean) {
+        Kind::Mean(read(plan, op))
+    } else if code(OpCode::Pad) {
+        Kind::Pad(read(plan, op))
+    } else if code(OpCode::Concat) {
+        Kind::Concat(read(plan, op))
+    } else if code(OpCode::Transpose) {
+        Kind::Transpose(read(plan, op))
+    } else if code(OpCode::Softmax) {
+        Kind::Softmax { table: data(plan, read::<SoftmaxParams>(plan, op).table) }
+    } else if code(OpCode::Table) {
+        Kind::Table { table: data(plan, read::<TableParams>(plan, op).table) }
+    } else {
+        return None;
+    })
+}
+
+/// Cuts the packed weights, which a family may have filled up, to the number that the shapes say.
+fn shrink_weights(network: &Network, op: &mut Op) {
+    let input = &network.tensors[op.inputs[0]];
+    let output = &network.tensors[op.output];
+    let window = |params: &Conv2dParams| usize::from(params.kernel[0]) * usize::from(params.kernel[1]);
+    let count = match &op.kind {
+        Kind::Conv2d { params, .. } => output.shape[3] * window(params) * input.shape[3] / params.groups as usize,
+        Kind::DepthwiseConv2d { params, .. } => output.shape[3] * window(params),
+        Kind::FullyConnected { .. } => input.len() * output.len(),
+        _ => return,
+    };
+    set_weights(&mut op.kind, vec![0; count]);
+}
+
+fn set_weights(kind: &mut Kind, new: Vec<i8>) {
+    if let Kind::Conv2d { weights, .. } | Kind::DepthwiseConv2d { weights, .. } | Kind::FullyConnected { weights, .. } = kind
+    {
+        *weights = new;
+    }
+}
+
+/// A tensor that no op writes and that is no input is a view of the tensor last written to its place.
+fn restore_views(plan: &Plan<'_>, network: &mut Network) {
+    let mut written: Vec<usize> = network.inputs.iter().map(|port| port.tensor).collect();
+    let find = |written: &[usize], tensor: usize| {
+        if written.contains(&tensor) {
+            return None;
+        }
+        let record = &plan.tensors()[tensor];
+        let place = |&&other: &&usize| plan.tensors()[other].offset == record.offset;
+        written.iter().rev().find(place).copied()
+    };
+    let mut views = Vec::new();
+    for op in &network.ops {
+        for &input in &op.inputs {
+            views.extend(find(&written, input).map(|owner| (input, owner)));
+        }
+        written.retain(|&tensor| tensor != op.output);
+        written.push(op.output);
+    }
+    for port in &network.outputs {
+        views.extend(find(&written, port.tensor).map(|owner| (port.tensor, owner)));
+    }
+    for (view, owner) in views {
+        network.tensors[view].view_of.get_or_insert(owner);
+    }
+}

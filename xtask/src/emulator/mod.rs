@@ -1,0 +1,23 @@
+//! Builds firmware images, runs them in qemu, and reads back outputs, instruction counts, logs and sizes.
+
+mod build;
+mod log;
+mod plan_file;
+mod report;
+mod run;
+mod size;
+mod toolchain;
+
+#[cfg(test)]
+mod tests;
+
+pub use build::{Image, build};
+pub use log::decode;
+pub use plan_file::PlanFile;
+pub use report::RunReport;
+pub use run::{count_loop, run_app, run_on, run_plan};
+pub use size::{SizeReport, size};
+pub use toolchain::{Std, find_std};
+
+/// What to do about a missing emulator, compiler or linker.
+pub const REMEDY: &str = "run `cargo xtask setup`";

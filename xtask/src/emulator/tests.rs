@@ -1,0 +1,338 @@
+//! Every emulated machine computes what the host computes, and counts instructions exactly.
+
+use still8::format::{ChannelRecord, DataRef, Family, FullyConnectedParams};
+use still8::plan::CRC32;
+use still8::{Align16, Session, requantize};
+use still8_validation::{Failure, Result};
+
+use super::*;
+use crate::boards::{self, Board, Core};
+use crate::emit::emit;
+use crate::network::{Golden, Kind, Network, Op, Port, Tensor};
+
+const INPUTS: usize = 37;
+const OUTPUTS: usize = 10;
+const SAMPLES: usize = 3;
+
+/// Numbers that look random, the same on every machine.
+fn numbers(seed: u32) -> impl Iterator<Item = i8> {
+    let mut state = seed;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((state >> 16) as i8).max(-127)
+    })
+}
+
+/// One fully connected layer, and a table behind it.
+fn network() -> Network {
+    let empty = DataRef { offset: 0, bytes: 0 };
+    let channel = |bias: i8| ChannelRecord {
+        bias: i32::from(bias) * 50,
+        multiplier: (1 << 30) + i32::from(bias) * 1000 + 200_000,
+        offset: requantize::offset(3, 9),
+        shift: 9,
+        left: 0,
+        reserved: 0,
+    };
+    let tensor = |len, zero_point| Tensor {
+        shape: [1, 1, 1, len],
+        scale: 0.1,
+        zero_point,
+        view_of: None,
+    };
+    let port = |name: &str, len, tensor| Port {
+        name: name.into(),
+        shape: vec![1, len],
+        permutation: vec![0, 1],
+        tensor,
+    };
+    let fully_connected = Kind::FullyConnected {
+        params: FullyConnectedParams {
+            weights: empty,
+            channels: empty,
+            activation_min: -128,
+            activation_max: 127,
+            reserved: 0,
+        },
+        weights: numbers(1).take(INPUTS * OUTPUTS).collect(),
+        channels: numbers(2).take(OUTPUTS).map(channel).collect(),
+    };
+    let table = Kind::Table {
+        table: (0..256).map(|i| (i / 2) as i8).collect(),
+    };
+    Network {
+        name: "tiny".into(),
+        tensors: vec![tensor(INPUTS, 0), tensor(OUTPUTS, 3), tensor(OUTPUTS, 3)],
+        ops: vec![
+            Op {
+                name: "dense".into(),
+                kind: fully_connected,
+                inputs: vec![0],
+                output: 1,
+            },
+            Op {
+                name: "squash".into(),
+                kind: table,
+                inputs: vec![1],
+                output: 2,
+            },
+        ],
+        inputs: vec![port("x", INPUTS, 0)],
+        outputs: vec![port("y", OUTPUTS, 2)],
+        ..Network::default()
+    }
+}
+
+/// The network's plan in a file, with a golden self-test, and samples with the host's outputs.
+struct Case {
+    plan: tempfile::NamedTempFile,
+    inputs: Vec<i8>,
+    outputs: Vec<i8>,
+}
+
+fn case(family: Family, change: impl FnOnce(&mut Network)) -> Case {
+    let mut network = network();
+    let inputs: Vec<i8> = numbers(3).take(INPUTS * SAMPLES).collect();
+    let runs: Vec<Golden> = inputs
+        .chunks(INPUTS)
+        .map(|input| run_on_host(&network, input))
+        .collect();
+    let outputs = runs.iter().flat_map(|run| run.output.clone()).collect();
+    network.golden = runs.into_iter().next();
+    change(&mut network);
+    Case {
+        plan: write_plan(&network, family),
+        inputs,
+        outputs,
+    }
+}
+
+fn write_plan(network: &Network, family: Family) -> tempfile::NamedTempFile {
+    let plan = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(plan.path(), emit(network, family).unwrap().bytes).unwrap();
+    plan
+}
+
+fn run_on_host(network: &Network, input: &[i8]) -> Golden {
+    let file = write_plan(network, Family::Portable);
+    let file = PlanFile::read(file.path()).unwrap();
+    let plan = file.plan().unwrap();
+    let mut arena = vec![Align16::ZERO; Align16::count(plan.arena_bytes())];
+    let mut session = Session::new(&plan, &mut arena).unwrap();
+    session.input(0).unwrap().copy_from_slice(input);
+    let mut op_crcs = Vec::new();
+    session.run_observed(|_, output| op_crcs.push(CRC32.checksum(bytemuck::cast_slice(output))));
+    Golden {
+        input: input.to_vec(),
+        output: session.output(0).unwrap().to_vec(),
+        op_crcs,
+    }
+}
+
+/// `None`, with a word on it, where this machine has no emulator or compiler for the board.
+fn available<T>(result: Result<T>) -> Option<T> {
+    match result {
+        Err(Failure::Missing(what)) => {
+            eprintln!("skipped: {what}");
+            None
+        }
+        result => Some(result.unwrap()),
+    }
+}
+
+fn equals_the_host(board: &Board) {
+    let case = case(board.core.family(), |_| ());
+    let Some(report) = available(run_on(board, case.plan.path(), &case.inputs, false)) else {
+        return;
+    };
+    assert_eq!(report.outputs, case.outputs);
+    assert_eq!((report.samples, report.self_test.as_str()), (SAMPLES, "passed"));
+    assert_eq!(report.kernels, board.core.family().name());
+    assert!(
+        report.log.iter().any(|line| line == "golden: PASS"),
+        "{:?}",
+        report.log
+    );
+    assert!(report.ops.is_empty());
+    if board.memory.is_none() {
+        return;
+    }
+    let profiled = run_on(board, case.plan.path(), &case.inputs, true).unwrap();
+    assert_eq!(profiled.outputs, case.outputs);
+    let whole = report.instructions_per_sample.unwrap();
+    let parts: u64 = profiled.ops.iter().sum();
+    assert_eq!(profiled.ops.len(), 2);
+    assert!(
+        profiled.ops[0] > 50 && whole > parts as f64 * 0.8,
+        "{whole} against {:?}",
+        profiled.ops
+    );
+    assert!(report.stack_bytes.unwrap() >= 64 && report.static_bytes.unwrap() > 0);
+}
+
+fn counts_a_known_loop(board: &Board) {
+    // The second one needs more than the 24 bits of SysTick.
+    for iterations in [10_000u32, 15_000_000] {
+        let Some(counted) = available(count_loop(board, iterations)) else {
+            return;
+        };
+        let error = counted / (2.0 * f64::from(iterations)) - 1.0;
+        assert!(
+            error.abs() < 0.01,
+            "{}: {counted} for {iterations} iterations",
+            board.name
+        );
+    }
+}
+
+macro_rules! emulated_boards {
+    ($($test:ident = $board:literal),*) => {$(
+        #[test]
+        fn $test() {
+            let board = boards::find($board).unwrap();
+            equals_the_host(&board);
+            if board.memory.is_some() {
+                counts_a_known_loop(&board);
+            }
+        }
+    )*
+
+        #[test]
+        fn every_emulated_board_is_tested() {
+            let tested = [$($board),*];
+            let emulated = boards::load().unwrap().into_iter().filter(Board::is_emulated);
+            assert_eq!(emulated.map(|board| board.name).collect::<Vec<_>>(), tested);
+        }
+    };
+}
+
+emulated_boards!(
+    microbit = "microbit",
+    mps2_an385_m0 = "mps2-an385-m0",
+    mps2_an385 = "mps2-an385",
+    mps2_an386 = "mps2-an386",
+    netduinoplus2 = "netduinoplus2",
+    mps2_an500 = "mps2-an500",
+    mps2_an505 = "mps2-an505",
+    mps3_an547 = "mps3-an547",
+    aarch64_linux = "aarch64-linux"
+);
+
+#[test]
+fn a_large_arena_moves_cortex_m0_to_the_larger_board() {
+    let case = case(Family::Portable, |network| {
+        // A graph output of its own that nothing else uses makes the arena large.
+        network.golden = None;
+        let wide = Tensor {
+            shape: [1, 1, 1, 20_000],
+            scale: 0.1,
+            zero_point: 0,
+            view_of: None,
+        };
+        network.tensors.push(wide);
+        network.inputs.push(Port {
+            name: "wide".into(),
+            shape: vec![20_000],
+            permutation: vec![0],
+            tensor: 3,
+        });
+    });
+    let inputs = vec![1; INPUTS + 20_000];
+    let Some(report) = available(run_plan(Core::CortexM0, case.plan.path(), &inputs, false)) else {
+        return;
+    };
+    assert_eq!(report.board, "mps2-an385-m0");
+    let microbit = boards::find("microbit").unwrap();
+    let error = run_on(&microbit, case.plan.path(), &inputs, false).unwrap_err();
+    assert_eq!(error.exit_code(), 1, "{error}");
+    assert!(error.to_string().contains("too few"), "{error}");
+}
+
+#[test]
+fn wrong_self_test_names_the_op() {
+    let case = case(Family::Dsp, |network| {
+        if let Some(golden) = &mut network.golden {
+            golden.op_crcs[1] ^= 1;
+        }
+    });
+    let Some(report) = available(run_plan(Core::CortexM4, case.plan.path(), &[], false)) else {
+        return;
+    };
+    assert!(
+        report
+            .log
+            .iter()
+            .any(|line| line == "golden: FAIL at op 1 (squash)"),
+        "{:?}",
+        report.log
+    );
+    assert_eq!((report.samples, report.instructions_per_sample), (0, None));
+}
+
+#[test]
+fn another_family_and_a_partial_sample_are_refused() {
+    let case = case(Family::Portable, |_| ());
+    let Some(error) = refused(run_plan(Core::CortexM4, case.plan.path(), &case.inputs, false)) else {
+        return;
+    };
+    assert!(
+        error.contains("portable") && error.contains("--family dsp"),
+        "{error}"
+    );
+    let Some(error) = refused(run_plan(
+        Core::CortexM3,
+        case.plan.path(),
+        &case.inputs[1..],
+        false,
+    )) else {
+        return;
+    };
+    assert!(error.contains("whole number of samples"), "{error}");
+}
+
+fn refused(result: Result<RunReport>) -> Option<String> {
+    match result {
+        Err(Failure::Missing(_)) => None,
+        result => Some(result.unwrap_err().to_string()),
+    }
+}
+
+#[test]
+fn an_application_classifies_its_golden_input() {
+    for name in ["mps2-an386", "microbit"] {
+        let board = boards::find(name).unwrap();
+        let case = case(board.core.family(), |_| ());
+        let Some(log) = available(crate::commands::flash::emulate(&board, case.plan.path())) else {
+            return;
+        };
+        assert!(log.iter().any(|line| line == "golden: PASS"), "{log:?}");
+        assert!(log.iter().any(|line| line.starts_with("1: class ")), "{log:?}");
+        let elf = build(&board, Image::App(case.plan.path())).unwrap();
+        let plan_bytes = case.plan.path().metadata().unwrap().len();
+        let size = size(&elf).unwrap();
+        assert!(
+            size.rodata > plan_bytes && size.text > 4000 && size.bss > 0,
+            "{size:?}"
+        );
+        assert_eq!(size.code_bytes(plan_bytes) + plan_bytes, size.flash_bytes());
+    }
+}
+
+#[test]
+fn a_plan_that_exceeds_flash_says_by_how_much() {
+    let board = boards::find("microbit").unwrap();
+    let case = case(Family::Portable, |network| {
+        network.lineage = Some("#".repeat(250_000))
+    });
+    let Some(error) = refused_app(&board, case.plan.path()) else {
+        return;
+    };
+    assert!(error.contains("exceed the flash (262144 bytes) by"), "{error}");
+}
+
+fn refused_app(board: &Board, plan: &std::path::Path) -> Option<String> {
+    match build(board, Image::App(plan)) {
+        Err(Failure::Missing(_)) => None,
+        result => Some(result.unwrap_err().to_string()),
+    }
+}

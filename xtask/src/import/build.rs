@@ -1,0 +1,166 @@
+//! From nodes in order to the graph, going on behind nodes that are not supported so as to find them all.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use still8_validation::onnx::pb::tensor_proto::DataType;
+use still8_validation::onnx::pb::tensor_shape_proto::dimension;
+use still8_validation::onnx::pb::{GraphProto, NodeProto, ValueInfoProto, type_proto};
+use still8_validation::{Failure, Result};
+
+use super::call::{Call, refuse};
+use super::check::{Complaints, label};
+use super::constant::read_tensor;
+use super::fold;
+use super::operators::OPERATORS;
+use super::order::order;
+use super::scope::{Operand, Scope};
+use crate::graph::Graph;
+
+/// Builds the graph of `source`, whose inputs' shapes are concrete. What is not supported goes to `complaints`.
+///
+/// # Errors
+/// [`Failure::Data`] if the model is not valid, [`Failure::Unsupported`] for what belongs to no node.
+pub fn build(source: &GraphProto, opset: i64, folder: &Path, complaints: &mut Complaints) -> Result<Graph> {
+    let order = order(source)?;
+    let mut scope = Scope::new(source, opset);
+    for input in &source.input {
+        let shape = input_shape(input)?;
+        scope.add_input(input, shape)?;
+    }
+    for tensor in &source.initializer {
+        let contents = read_tensor(tensor, folder)?;
+        scope.bind(&tensor.name, Operand::Constant(Rc::new(contents)));
+    }
+    for index in order {
+        let Some(node) = source.node.get(index) else {
+            continue;
+        };
+        let complained = complaints.contains(index);
+        match step(
+            &mut Call {
+                scope: &mut scope,
+                node,
+                folder,
+            },
+            complained,
+        ) {
+            Ok(()) => {}
+            Err(Failure::Unsupported(reason)) => {
+                complaints.add(index, reason);
+                scope.poison(node, all_constant(&scope, node));
+            }
+            Err(Failure::Data(reason)) => {
+                return Err(Failure::Data(format!(
+                    "node {} ({}): {reason}",
+                    label(index, node),
+                    node.op_type
+                )));
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    for output in &source.output {
+        match scope.operand(&output.name) {
+            Some(&Operand::Activation(id)) => scope.graph.outputs.push(id),
+            Some(Operand::Unknown { .. }) => {}
+            _ => return refuse(format!("output `{}` is constant", output.name)),
+        }
+    }
+    Ok(scope.graph)
+}
+
+/// Adds one node. `complained`: its operator is known not to be supported.
+fn step(call: &mut Call<'_>, complained: bool) -> Result<()> {
+    let node = call.node;
+    let constant = all_constant(call.scope, node);
+    if complained {
+        call.scope.poison(node, constant);
+        return Ok(());
+    }
+    if let Some(extra) = node
+        .output
+        .iter()
+        .skip(1)
+        .find(|name| !name.is_empty() && call.scope.reads(name) > 0)
+    {
+        return refuse(format!("its further output `{extra}` is used"));
+    }
+    let operands = node.input.iter().filter_map(|name| call.scope.operand(name));
+    let unknown = operands
+        .clone()
+        .any(|operand| matches!(operand, Operand::Unknown { .. }));
+    let operator = OPERATORS.iter().find(|operator| operator.name == node.op_type);
+    if unknown {
+        return step_behind_unknown(
+            call,
+            operator.map_or(&[], |operator| operator.constants),
+            constant,
+        );
+    }
+    if constant && fold::knows(&node.op_type) {
+        let contents = fold::fold(call)?;
+        call.scope
+            .bind(call.output_name(), Operand::Constant(Rc::new(contents)));
+        return Ok(());
+    }
+    match operator {
+        Some(operator) => (operator.build)(call),
+        None => refuse("operator supported on constants only"),
+    }
+}
+
+/// What can still be said of a node when a value that it reads has no shape.
+fn step_behind_unknown(call: &mut Call<'_>, constants: &[usize], constant: bool) -> Result<()> {
+    let activation = |i: usize| match call.operand(i) {
+        Some(Operand::Activation(_) | Operand::Unknown { constant: false }) => true,
+        Some(Operand::Constant(_) | Operand::Unknown { constant: true }) | None => false,
+    };
+    if let Some(i) = constants.iter().find(|&&i| activation(i)) {
+        return refuse(format!(
+            "input {i} (`{}`) must be constant",
+            call.input_name(*i).unwrap_or_default()
+        ));
+    }
+    if call.node.op_type == "MatMul" && activation(0) && activation(1) {
+        return super::ops::dense::refuse_activations();
+    }
+    call.scope.poison(call.node, constant);
+    Ok(())
+}
+
+/// Whether what `node` computes is known without running the model.
+fn all_constant(scope: &Scope, node: &NodeProto) -> bool {
+    let constant = |name: &String| match scope.operand(name) {
+        Some(Operand::Activation(_) | Operand::Unknown { constant: false }) => false,
+        Some(Operand::Constant(_) | Operand::Unknown { constant: true }) | None => true,
+    };
+    fold::reads_shape_only(&node.op_type) || node.input.iter().all(constant)
+}
+
+fn input_shape(input: &ValueInfoProto) -> Result<Vec<usize>> {
+    let Some(type_proto::Value::TensorType(tensor)) =
+        input.r#type.as_ref().and_then(|kind| kind.value.as_ref())
+    else {
+        return refuse(format!("input `{}` is not a tensor", input.name));
+    };
+    let kind = DataType::try_from(tensor.elem_type).unwrap_or(DataType::Undefined);
+    if kind != DataType::Float {
+        let kind = kind.as_str_name();
+        return refuse(format!(
+            "input `{}` is of type {kind}; export the model with float32 inputs",
+            input.name
+        ));
+    }
+    let size = |value: &Option<dimension::Value>| match value {
+        Some(dimension::Value::DimValue(size)) => usize::try_from(*size).ok(),
+        _ => None,
+    };
+    let shape = tensor
+        .shape
+        .iter()
+        .flat_map(|shape| &shape.dim)
+        .map(|dim| size(&dim.value))
+        .collect::<Option<_>>();
+    shape.ok_or_else(|| Failure::Data(format!("input `{}` has no fixed shape", input.name)))
+}

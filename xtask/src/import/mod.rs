@@ -1,0 +1,21 @@
+//! From an ONNX file to the float graph: `read → order → check → build`.
+//!
+//! Everything constant is folded, shapes are inferred from the inputs alone, and every node that cannot be quantized is
+//! listed in one failure. The file is hostile until shown otherwise: nothing in it makes import panic.
+
+mod build;
+mod call;
+mod check;
+mod constant;
+mod external;
+mod fold;
+mod model;
+mod operators;
+mod ops;
+mod order;
+mod scope;
+mod shapes;
+mod window;
+
+pub use model::{Imported, import};
+pub use operators::{OPERATORS, Operator};

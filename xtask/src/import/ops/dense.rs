@@ -1,0 +1,146 @@
+//! MatMul with a constant on one side, and Gemm.
+
+use ndarray::{ArrayD, Ix2};
+use still8_validation::Result;
+
+use crate::graph::Op;
+use crate::import::call::{Call, bad, refuse};
+use crate::import::scope::Operand;
+
+/// Why a product of two activations is refused.
+pub fn refuse_activations<T>() -> Result<T> {
+    refuse("multiplies two activations; one side must be constant weights")
+}
+
+/// x · W or W · x.
+pub fn mat_mul(call: &mut Call<'_>) -> Result<()> {
+    match (call.operand(0), call.operand(1)) {
+        (Some(Operand::Activation(_)), Some(Operand::Activation(_))) => refuse_activations(),
+        (Some(Operand::Constant(_)), _) => weights_first(call),
+        _ => weights_second(call),
+    }
+}
+
+fn weights_second(call: &mut Call<'_>) -> Result<()> {
+    let x = call.activation(0)?;
+    let mut shape = call.shape(x);
+    let weights = matrix(call, 1)?;
+    let (&[k, m], Some(last)) = (weights.shape(), shape.last_mut()) else {
+        return bad("one side has no axes");
+    };
+    if *last != k {
+        return bad(format!(
+            "input of shape {:?} and weights of shape [{k}, {m}]",
+            call.shape(x)
+        ));
+    }
+    *last = m;
+    let weights = call.add_constant(1, weights);
+    call.emit(Op::MatMul, vec![x, weights], shape)
+}
+
+/// W · x = (xᵀ · Wᵀ)ᵀ.
+fn weights_first(call: &mut Call<'_>) -> Result<()> {
+    let x = call.activation(1)?;
+    let shape = call.shape(x);
+    let weights = matrix(call, 0)?;
+    let &[m, k] = weights.shape() else {
+        return bad("the weights have no two axes");
+    };
+    let &[ref lead @ .., rows, n] = shape.as_slice() else {
+        return refuse(format!("weights times an activation of shape {shape:?}"));
+    };
+    if rows != k {
+        return bad(format!(
+            "weights of shape [{m}, {k}] and input of shape {shape:?}"
+        ));
+    }
+    let mut permutation: Vec<_> = (0..shape.len()).collect();
+    permutation.swap(lead.len(), lead.len() + 1);
+    let swap = Op::Transpose { permutation };
+    let weights = call.add_constant(0, weights.reversed_axes().as_standard_layout().into_owned());
+    let x = call.emit_step("transposed", swap.clone(), vec![x], [lead, &[n, k]].concat())?;
+    let product = call.emit_step("product", Op::MatMul, vec![x, weights], [lead, &[n, m]].concat())?;
+    call.emit(swap, vec![product], [lead, &[m, n]].concat())
+}
+
+/// Constant input `i` as a matrix.
+fn matrix(call: &Call<'_>, i: usize) -> Result<ArrayD<f32>> {
+    let weights = call.required_weights(i)?;
+    match weights.ndim() {
+        2 => Ok(weights),
+        1 => refuse("the weights are a vector; give them a second axis of size 1"),
+        _ => refuse(format!(
+            "the weights of shape {:?} are more than one matrix",
+            weights.shape()
+        )),
+    }
+}
+
+/// α · A · B + β · C, B transposed or not.
+pub fn gemm(call: &mut Call<'_>) -> Result<()> {
+    let x = call.activation(0)?;
+    let &[n, k] = call.shape(x).as_slice() else {
+        return bad(format!("input 0 of shape {:?} is no matrix", call.shape(x)));
+    };
+    let alpha = call.float("alpha")?.unwrap_or(1.0);
+    let beta = call.float("beta")?.unwrap_or(1.0);
+    let Ok(mut weights) = call.required_weights(1)?.into_dimensionality::<Ix2>() else {
+        return bad("input 1 is no matrix");
+    };
+    if call.int("transB")?.unwrap_or(0) != 0 {
+        weights = weights.reversed_axes();
+    }
+    let (rows, m) = weights.dim();
+    if rows != k {
+        return bad(format!("input of shape [{n}, {k}] and weights of {rows} rows"));
+    }
+    let weights = scaled(
+        weights.as_standard_layout().into_owned().into_dyn(),
+        alpha,
+        "alpha",
+    )?;
+    let mut inputs = vec![x, call.add_constant(1, weights)];
+    if let Some(bias) = call.weights(2)? {
+        let bias = bias_row(bias, n, m)?;
+        let bias = scaled(bias, beta, "beta")?;
+        if beta != 0.0 {
+            inputs.push(call.add_constant(2, bias));
+        }
+    }
+    call.emit(Op::MatMul, inputs, vec![n, m])
+}
+
+/// Gemm's C as one number for each of `m` columns.
+fn bias_row(bias: ArrayD<f32>, n: usize, m: usize) -> Result<ArrayD<f32>> {
+    let shape = bias.shape().to_vec();
+    match *shape.as_slice() {
+        [columns] | [1, columns] if columns == m => {}
+        [] | [1] | [1, 1] => {}
+        [rows, 1] if rows == n => {
+            return refuse(format!("input 2 of shape {shape:?} differs from row to row"));
+        }
+        [rows, columns] if rows == n && columns == m => {
+            return refuse(format!("input 2 of shape {shape:?} differs from row to row"));
+        }
+        _ => {
+            return bad(format!(
+                "input 2 of shape {shape:?} does not fit a product of shape [{n}, {m}]"
+            ));
+        }
+    }
+    let values: Vec<f32> = bias.iter().copied().cycle().take(m).collect();
+    Ok(ndarray::Array1::from_vec(values).into_dyn())
+}
+
+fn scaled(weights: ArrayD<f32>, factor: f32, name: &str) -> Result<ArrayD<f32>> {
+    let scaled = if factor == 1.0 {
+        weights
+    } else {
+        weights.mapv(|weight| weight * factor)
+    };
+    match scaled.iter().all(|weight| weight.is_finite()) {
+        true => Ok(scaled),
+        false => bad(format!("attribute {name}={factor} makes a weight infinite")),
+    }
+}

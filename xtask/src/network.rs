@@ -1,0 +1,190 @@
+//! The int8 network: what a plan holds, before weights are packed and tensors have places in the arena.
+//!
+//! Quantize makes it, emit writes it as a plan, decode reads it back out of one. Its weights are in plain order,
+//! whatever the family of the plan.
+
+use still8::format::{
+    AddParams, ChannelRecord, ConcatParams, Conv2dParams, FullyConnectedParams, MeanParams, OpCode, PadParams,
+    Pool2dParams, TransposeParams,
+};
+
+/// A tensor in the device's layout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// `[n, h, w, c]`.
+    pub shape: [usize; 4],
+    /// Real value of one step.
+    pub scale: f32,
+    /// Integer that stands for 0.
+    pub zero_point: i8,
+    /// The tensor whose bytes these are, where this one only has another shape.
+    pub view_of: Option<usize>,
+}
+
+impl Tensor {
+    /// Number of elements, and of bytes.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One op.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Op {
+    /// The layer's name in the source graph.
+    pub name: String,
+    /// What it computes.
+    pub kind: Kind,
+    /// Tensors it reads.
+    pub inputs: Vec<usize>,
+    /// The tensor it writes.
+    pub output: usize,
+}
+
+/// An operator with its parameters. References to data and scratch in the parameters are filled in by emit.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Kind {
+    /// Weights `[c_out][kernel_h][kernel_w][c_in / groups]`.
+    Conv2d { params: Conv2dParams, weights: Vec<i8>, channels: Vec<ChannelRecord> },
+    /// Weights `[kernel_h][kernel_w][c_out]`.
+    DepthwiseConv2d { params: Conv2dParams, weights: Vec<i8>, channels: Vec<ChannelRecord> },
+    /// Weights `[c_out][k]`.
+    FullyConnected { params: FullyConnectedParams, weights: Vec<i8>, channels: Vec<ChannelRecord> },
+    Add(AddParams),
+    AveragePool2d(Pool2dParams),
+    MaxPool2d(Pool2dParams),
+    Mean(MeanParams),
+    Pad(PadParams),
+    Concat(ConcatParams),
+    /// Entry d is round(2²⁰ · exp(−scale · d)).
+    Softmax { table: Vec<u32> },
+    Transpose(TransposeParams),
+    /// Entry i is the output for i − 128.
+    Table { table: Vec<i8> },
+}
+
+impl Kind {
+    /// The operator's number in a plan.
+    pub fn code(&self) -> OpCode {
+        match self {
+            Self::Conv2d { .. } => OpCode::Conv2d,
+            Self::DepthwiseConv2d { .. } => OpCode::DepthwiseConv2d,
+            Self::FullyConnected { .. } => OpCode::FullyConnected,
+            Self::Add(_) => OpCode::Add,
+            Self::AveragePool2d(_) => OpCode::AveragePool2d,
+            Self::MaxPool2d(_) => OpCode::MaxPool2d,
+            Self::Mean(_) => OpCode::Mean,
+            Self::Pad(_) => OpCode::Pad,
+            Self::Concat(_) => OpCode::Concat,
+            Self::Softmax { .. } => OpCode::Softmax,
+            Self::Transpose(_) => OpCode::Transpose,
+            Self::Table { .. } => OpCode::Table,
+        }
+    }
+
+    /// Whether the output may take the place of an input in the arena.
+    pub fn runs_in_place(&self) -> bool {
+        matches!(self, Self::Add(_) | Self::Table { .. })
+    }
+
+    /// The weights, empty for operators that have none.
+    pub fn weights(&self) -> &[i8] {
+        match self {
+            Self::Conv2d { weights, .. }
+            | Self::DepthwiseConv2d { weights, .. }
+            | Self::FullyConnected { weights, .. } => weights,
+            _ => &[],
+        }
+    }
+
+    /// The channel records, empty for operators that have none.
+    pub fn channels(&self) -> &[ChannelRecord] {
+        match self {
+            Self::Conv2d { channels, .. }
+            | Self::DepthwiseConv2d { channels, .. }
+            | Self::FullyConnected { channels, .. } => channels,
+            _ => &[],
+        }
+    }
+}
+
+/// A graph input or output in the source's layout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    /// Name in the source graph.
+    pub name: String,
+    /// Shape in the source graph.
+    pub shape: Vec<usize>,
+    /// Device axis → source axis.
+    pub permutation: Vec<usize>,
+    /// The tensor.
+    pub tensor: usize,
+}
+
+/// A known input and what every op makes of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Golden {
+    /// All inputs, device layout.
+    pub input: Vec<i8>,
+    /// All outputs, device layout.
+    pub output: Vec<i8>,
+    /// CRC-32 of every op's output bytes.
+    pub op_crcs: Vec<u32>,
+}
+
+/// An int8 network.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Network {
+    /// The model's name.
+    pub name: String,
+    /// SHA-256 of the source file.
+    pub source_sha256: [u8; 32],
+    /// All tensors.
+    pub tensors: Vec<Tensor>,
+    /// All ops, in execution order.
+    pub ops: Vec<Op>,
+    /// Graph inputs.
+    pub inputs: Vec<Port>,
+    /// Graph outputs.
+    pub outputs: Vec<Port>,
+    /// The self-test.
+    pub golden: Option<Golden>,
+    /// Where model and data came from (TOML).
+    pub lineage: Option<String>,
+}
+
+impl Network {
+    /// The tensor that owns the bytes of `tensor`.
+    pub fn storage(&self, tensor: usize) -> usize {
+        let mut tensor = tensor;
+        while let Some(owner) = self.tensors[tensor].view_of {
+            tensor = owner;
+        }
+        tensor
+    }
+
+    /// Multiply-accumulates of an op.
+    pub fn macs(&self, op: &Op) -> u64 {
+        let output = self.tensors[op.output].len() as u64;
+        match &op.kind {
+            Kind::Conv2d { weights, .. } => {
+                let c_out = self.tensors[op.output].shape[3].max(1) as u64;
+                output * (weights.len() as u64 / c_out)
+            }
+            Kind::DepthwiseConv2d { params, .. } => output * params.kernel.iter().map(|&k| u64::from(k)).product::<u64>(),
+            Kind::FullyConnected { weights, .. } => weights.len() as u64,
+            _ => 0,
+        }
+    }
+
+    /// Weights and biases of the whole network.
+    pub fn parameters(&self) -> usize {
+        self.ops.iter().map(|op| op.kind.weights().len() + op.kind.channels().len()).sum()
+    }
+}

@@ -1,0 +1,47 @@
+//! The golden self-test: what the portable kernels make of one input, op by op.
+
+use still8::plan::CRC32;
+use still8::{Align16, Session};
+use still8::format::Family;
+use still8_validation::host::HostRunner;
+use still8_validation::{Failure, Result};
+
+use crate::emit::emit;
+use crate::network::{Golden, Network};
+
+/// A run of the network on the host.
+pub struct Outputs {
+    /// Every op's output.
+    pub ops: Vec<Vec<i8>>,
+    /// The run as a self-test.
+    pub golden: Golden,
+}
+
+/// Runs the network on `input`: all inputs in the device's layout, one behind the other.
+///
+/// # Errors
+/// [`Failure::Unsupported`] where the network has no valid plan.
+pub fn run(network: &Network, input: &[i8]) -> Result<Outputs> {
+    let invalid = |error: &dyn std::fmt::Display| Failure::Unsupported(format!("`{}`: {error}", network.name));
+    let runner = HostRunner::new(&emit(network, Family::Portable)?.bytes).map_err(|error| invalid(&error))?;
+    let plan = runner.plan();
+    let mut arena = vec![Align16::ZERO; Align16::count(plan.arena_bytes())];
+    let mut session = Session::new(&plan, &mut arena).map_err(|error| invalid(&error))?;
+    let mut rest = input;
+    for i in 0..plan.input_count() {
+        if let Some(tensor) = session.input(i) {
+            let (bytes, tail) = rest.split_at(tensor.len());
+            tensor.copy_from_slice(bytes);
+            rest = tail;
+        }
+    }
+    let mut ops = Vec::new();
+    session.run_observed(|_, output| ops.push(output.to_vec()));
+    let outputs = (0..plan.output_count()).filter_map(|i| session.output(i));
+    let golden = Golden {
+        input: input.to_vec(),
+        output: outputs.flatten().copied().collect(),
+        op_crcs: ops.iter().map(|bytes| CRC32.checksum(bytemuck::cast_slice(bytes))).collect(),
+    };
+    Ok(Outputs { ops, golden })
+}

@@ -1,0 +1,207 @@
+//! In which order the device holds a value's elements.
+//!
+//! A value's elements have a linear order in the source (row-major over its shape). A [`Layout`] splits that order
+//! into axes and says in which order the device nests them. Reshape keeps a layout as it is, and Transpose only
+//! renames axes: neither moves a byte. A Transpose op is needed only where an operator demands another layout.
+
+use still8_validation::layout::Permutation;
+
+/// Device axis `i` is axis `order[i]` of the row-major shape `split`.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    split: Vec<usize>,
+    order: Vec<usize>,
+}
+
+impl Layout {
+    /// The source's own order.
+    pub fn identity(shape: &[usize]) -> Self {
+        Self { split: shape.to_vec(), order: (0..shape.len()).collect() }
+    }
+
+    /// `shape` with its axes nested in `order`.
+    pub fn permuted(shape: &[usize], order: &[usize]) -> Self {
+        Self { split: shape.to_vec(), order: order.to_vec() }
+    }
+
+    /// Channels last: `[n, c, h, w]` as n, h, w, c and `[n, c, w]` as n, w, c.
+    pub fn channels_last(shape: &[usize]) -> Self {
+        let order = match shape.len() {
+            4 => vec![0, 2, 3, 1],
+            3 => vec![0, 2, 1],
+            rank => (0..rank).collect(),
+        };
+        Self::permuted(shape, &order)
+    }
+
+    /// Without axes of size 1, neighbours that stay neighbours merged: equal for equal orders of elements.
+    fn canonical(&self) -> (Vec<usize>, Vec<usize>) {
+        let order: Vec<usize> = self.order.iter().copied().filter(|&axis| self.split[axis] != 1).collect();
+        // Rank among the axes that are left, in source order.
+        let mut kept = order.clone();
+        kept.sort_unstable();
+        let rank = |axis: usize| kept.iter().position(|&k| k == axis).unwrap_or(0);
+        // Runs of device axes that are neighbours in the source too.
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        let mut last = None;
+        for &axis in &order {
+            match (runs.last_mut(), last) {
+                (Some(run), Some(last)) if rank(axis) == last + 1 => run.1 *= self.split[axis],
+                _ => runs.push((rank(axis), self.split[axis])),
+            }
+            last = Some(rank(axis));
+        }
+        let mut by_source: Vec<usize> = (0..runs.len()).collect();
+        by_source.sort_unstable_by_key(|&i| runs[i].0);
+        let split = by_source.iter().map(|&i| runs[i].1).collect();
+        let order = (0..runs.len()).map(|i| by_source.iter().position(|&j| j == i).unwrap_or(0)).collect();
+        (split, order)
+    }
+
+    /// Whether both hold the elements in the same order.
+    pub fn same_order(&self, other: &Self) -> bool {
+        self.canonical() == other.canonical()
+    }
+
+    /// Whether the device holds the elements in the source's order.
+    pub fn is_identity(&self) -> bool {
+        self.canonical().1.len() <= 1
+    }
+
+    /// The same order of elements over exactly the axes of `shape`; `None` where it nests parts of one axis apart.
+    /// Axes of size 1 come first.
+    pub fn over(&self, shape: &[usize]) -> Option<Self> {
+        let (split, order) = self.canonical();
+        // Source axes of `shape` that make up each canonical axis.
+        let mut axes = (0..shape.len()).filter(|&axis| shape[axis] != 1);
+        let mut parts: Vec<Vec<usize>> = Vec::new();
+        for &size in &split {
+            let mut product = 1;
+            let mut part = Vec::new();
+            while product < size {
+                let axis = axes.next()?;
+                product *= shape[axis];
+                part.push(axis);
+            }
+            if product != size {
+                return None;
+            }
+            parts.push(part);
+        }
+        if axes.next().is_some() {
+            return None;
+        }
+        let units = (0..shape.len()).filter(|&axis| shape[axis] == 1);
+        let order = units.chain(order.iter().flat_map(|&i| parts[i].iter().copied())).collect();
+        Some(Self { split: shape.to_vec(), order })
+    }
+
+    /// Device axis → source axis.
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// Sizes of the device axes.
+    pub fn device_shape(&self) -> Vec<usize> {
+        self.order.iter().map(|&axis| self.split[axis]).collect()
+    }
+
+    /// The layout of a Transpose's output whose input, over its own axes, is `self`.
+    pub fn transposed(&self, permutation: &[usize]) -> Self {
+        let place = |axis| permutation.iter().position(|&p| p == axis).unwrap_or(0);
+        Self {
+            split: permutation.iter().map(|&axis| self.split[axis]).collect(),
+            order: self.order.iter().map(|&axis| place(axis)).collect(),
+        }
+    }
+
+    /// The layout that a Transpose's input of `shape` must have so that the output's, over its own axes, is `self`.
+    pub fn before_transpose(&self, permutation: &[usize], shape: &[usize]) -> Self {
+        Self { split: shape.to_vec(), order: self.order.iter().map(|&axis| permutation[axis]).collect() }
+    }
+
+    /// The layout with the axes in `axes` reduced to size 1.
+    pub fn reduced(&self, axes: &[usize]) -> Self {
+        let size = |(axis, &size)| if axes.contains(&axis) { 1 } else { size };
+        Self { split: self.split.iter().enumerate().map(size).collect(), order: self.order.clone() }
+    }
+
+    /// The layout with the sizes of another shape of the same rank.
+    pub fn with_shape(&self, shape: &[usize]) -> Self {
+        Self { split: shape.to_vec(), order: self.order.clone() }
+    }
+
+    /// Source index of each device element, in device order.
+    pub fn source_indices(&self) -> Vec<usize> {
+        // Split and order come from shapes and permutations of the graph, so that they always fit.
+        Permutation::new(&self.split, &self.order).map_or_else(Vec::new, |moved| moved.source_index().to_vec())
+    }
+
+    /// The transposition that brings `self` into the order of `target`: the input's shape, and for each output axis
+    /// the input axis; both without axes that need not be told apart. `None` where the two split the elements
+    /// differently, so that a detour over the source's order is needed.
+    pub fn transposition_to(&self, target: &Self) -> Option<(Vec<usize>, Vec<usize>)> {
+        let (from_split, from_order) = self.canonical();
+        let (to_split, to_order) = target.canonical();
+        let (split, from, to) = if from_order.len() <= 1 {
+            (to_split.clone(), (0..to_split.len()).collect::<Vec<_>>(), to_order)
+        } else if to_order.len() <= 1 {
+            (from_split.clone(), from_order, (0..from_split.len()).collect())
+        } else if from_split == to_split {
+            (from_split, from_order, to_order)
+        } else {
+            return None;
+        };
+        let shape = from.iter().map(|&axis| split[axis]).collect();
+        let permutation = to.iter().map(|&axis| from.iter().position(|&f| f == axis).unwrap_or(0)).collect();
+        Some((shape, permutation))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_of_size_one_do_not_count() {
+        let grey = Layout::channels_last(&[1, 1, 28, 28]);
+        assert!(grey.is_identity());
+        assert!(grey.same_order(&Layout::identity(&[784])));
+        assert!(Layout::channels_last(&[1, 64, 1, 1]).is_identity());
+        assert!(!Layout::channels_last(&[1, 3, 8, 8]).is_identity());
+    }
+
+    #[test]
+    fn a_transpose_renames_axes() {
+        // [n, h, w, c] → [n, c, h, w]: the input's own order is channels last of the output.
+        let input = Layout::identity(&[1, 4, 5, 3]);
+        let output = input.transposed(&[0, 3, 1, 2]);
+        assert!(output.same_order(&Layout::channels_last(&[1, 3, 4, 5])));
+        let wanted = Layout::channels_last(&[1, 3, 4, 5]);
+        assert!(wanted.before_transpose(&[0, 3, 1, 2], &[1, 4, 5, 3]).is_identity());
+    }
+
+    #[test]
+    fn flatten_keeps_the_order_of_elements() {
+        let image = Layout::channels_last(&[1, 2, 2, 2]);
+        let indices = image.source_indices();
+        assert_eq!(indices, [0, 4, 1, 5, 2, 6, 3, 7]);
+        assert!(image.over(&[1, 8]).is_none(), "one axis, nested apart");
+        assert_eq!(image.over(&[1, 2, 4]).unwrap().order(), [0, 2, 1]);
+    }
+
+    #[test]
+    fn transposition_moves_every_element_to_its_place() {
+        let from = Layout::channels_last(&[1, 3, 4, 5]);
+        for to in [Layout::identity(&[1, 3, 4, 5]), Layout::permuted(&[1, 3, 4, 5], &[0, 3, 1, 2]), from.clone()] {
+            let Some((shape, permutation)) = from.transposition_to(&to) else {
+                assert_eq!(to.order(), [0, 3, 1, 2], "only a split unlike its own needs the detour");
+                continue;
+            };
+            let moved = Layout::permuted(&shape, &permutation).source_indices();
+            let (source, want) = (from.source_indices(), to.source_indices());
+            let got: Vec<usize> = moved.iter().map(|&i| source[i]).collect();
+            assert_eq!(got, want);
+        }
+    }
+}

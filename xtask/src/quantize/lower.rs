@@ -1,0 +1,255 @@
+//! Lowers the float graph, with a quantization for each value, to the int8 network in the device's layout.
+//!
+//! This file places values and moves them between layouts; `lower_ops.rs` holds the operators.
+
+use std::collections::HashMap;
+
+use still8::format::TransposeParams;
+use still8_validation::{Failure, Result};
+
+use super::channel::Int8;
+use super::fuse::Fused;
+use super::layout::Layout;
+use crate::graph::{Graph, Node, Op, ValueId};
+use crate::network::{self, Kind, Network, Port, Tensor};
+
+/// A value in the int8 network.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The tensor that holds it.
+    pub tensor: usize,
+    /// In which order.
+    pub layout: Layout,
+}
+
+/// The network with, for each op, the value that it computes.
+pub struct Lowered {
+    /// The int8 network.
+    pub network: Network,
+    /// For each op, the value that its output is, where it is one of the graph's.
+    pub op_values: Vec<Option<(ValueId, Layout)>>,
+}
+
+/// Lowers `steps` of `graph`.
+///
+/// # Errors
+/// [`Failure::Unsupported`] names the node that has no int8 form, and why.
+pub fn lower(graph: &Graph, steps: &[Fused], params: &HashMap<ValueId, Int8>) -> Result<Lowered> {
+    let mut lowering = Lowering {
+        graph,
+        params,
+        network: Network { name: graph.name.clone(), ..Network::default() },
+        placed: HashMap::new(),
+        op_values: Vec::new(),
+    };
+    lowering.place_inputs(steps);
+    for step in steps {
+        let node = &graph.nodes[step.node];
+        lowering
+            .lower_step(step, node)
+            .map_err(|why| Failure::Unsupported(format!("node `{}` ({}): {why}", node.name, node.op.name())))?;
+    }
+    lowering.place_outputs()?;
+    Ok(Lowered { network: lowering.network, op_values: lowering.op_values })
+}
+
+/// State of a lowering.
+pub(super) struct Lowering<'a> {
+    pub(super) graph: &'a Graph,
+    params: &'a HashMap<ValueId, Int8>,
+    pub(super) network: Network,
+    placed: HashMap<ValueId, Placed>,
+    op_values: Vec<Option<(ValueId, Layout)>>,
+}
+
+impl Lowering<'_> {
+    fn place_inputs(&mut self, steps: &[Fused]) {
+        for &input in &self.graph.inputs {
+            let value = &self.graph.values[input];
+            let wanted = preferred_layout(self.graph, steps, input);
+            // The port's permutation needs a layout over exactly the source's axes.
+            let layout =
+                wanted.and_then(|layout| layout.over(&value.shape)).unwrap_or_else(|| Layout::identity(&value.shape));
+            let tensor = self.add_tensor(four(&layout.device_shape()), self.quantization(input));
+            self.network.inputs.push(Port {
+                name: value.name.clone(),
+                shape: value.shape.clone(),
+                permutation: layout.order().to_vec(),
+                tensor,
+            });
+            self.placed.insert(input, Placed { tensor, layout });
+        }
+    }
+
+    fn place_outputs(&mut self) -> Result<()> {
+        for &output in &self.graph.outputs {
+            let value = &self.graph.values[output];
+            let placed = self.placed.get(&output).cloned().ok_or_else(|| {
+                Failure::Unsupported(format!("output `{}` is constant: it does not depend on the input", value.name))
+            })?;
+            let over = placed.layout.over(&value.shape);
+            let (tensor, layout) = match over {
+                Some(layout) => (placed.tensor, layout),
+                None => {
+                    let layout = Layout::identity(&value.shape);
+                    let moved = self
+                        .moved(&placed, &layout, self.quantization(output), &value.name)
+                        .map_err(|why| Failure::Unsupported(format!("output `{}`: {why}", value.name)))?;
+                    (moved, layout)
+                }
+            };
+            self.network.outputs.push(Port {
+                name: value.name.clone(),
+                shape: value.shape.clone(),
+                permutation: layout.order().to_vec(),
+                tensor,
+            });
+        }
+        Ok(())
+    }
+
+    /// Scale and zero point of a value.
+    pub(super) fn quantization(&self, value: ValueId) -> Int8 {
+        self.params[&value]
+    }
+
+    /// A new tensor.
+    pub(super) fn add_tensor(&mut self, shape: [usize; 4], int8: Int8) -> usize {
+        let Int8 { scale, zero_point } = int8;
+        self.network.tensors.push(Tensor { shape, scale, zero_point, view_of: None });
+        self.network.tensors.len() - 1
+    }
+
+    /// The tensor under another shape with as many elements.
+    pub(super) fn view(&mut self, tensor: usize, shape: [usize; 4]) -> usize {
+        let original = &self.network.tensors[tensor];
+        if original.shape == shape {
+            return tensor;
+        }
+        let view = Tensor { shape, view_of: Some(tensor), ..original.clone() };
+        self.network.tensors.push(view);
+        self.network.tensors.len() - 1
+    }
+
+    /// Where a value is.
+    pub(super) fn placed(&self, value: ValueId) -> std::result::Result<Placed, String> {
+        let name = &self.graph.values[value].name;
+        self.placed.get(&value).cloned().ok_or_else(|| format!("its input `{name}` is a constant, which has no int8 form here"))
+    }
+
+    /// The value in `layout`, moved by a Transpose op where it is held otherwise; the tensor has `shape`.
+    pub(super) fn require(
+        &mut self,
+        value: ValueId,
+        layout: &Layout,
+        shape: [usize; 4],
+    ) -> std::result::Result<usize, String> {
+        let placed = self.placed(value)?;
+        let name = self.graph.values[value].name.clone();
+        let tensor = self.moved(&placed, layout, self.quantization(value), &name)?;
+        Ok(self.view(tensor, shape))
+    }
+
+    fn moved(
+        &mut self,
+        from: &Placed,
+        layout: &Layout,
+        int8: Int8,
+        name: &str,
+    ) -> std::result::Result<usize, String> {
+        if from.layout.same_order(layout) {
+            return Ok(from.tensor);
+        }
+        let Some((shape, permutation)) = from.layout.transposition_to(layout) else {
+            // Two transpositions through the source's own order.
+            let elements: usize = layout.device_shape().iter().product();
+            let identity = Layout::identity(&[elements]);
+            let tensor = self.moved(from, &identity, int8, name)?;
+            return self.moved(&Placed { tensor, layout: identity }, layout, int8, name);
+        };
+        if shape.len() > 4 {
+            return Err(format!("moving `{name}` to another layout needs {} axes; at most 4 are supported", shape.len()));
+        }
+        let moved: Vec<usize> = permutation.iter().map(|&axis| shape[axis]).collect();
+        let pad = 4 - permutation.len();
+        let axes: Vec<u8> = (0..pad).chain(permutation.iter().map(|&axis| axis + pad)).map(|axis| axis as u8).collect();
+        let input = self.view(from.tensor, four(&shape));
+        let output = self.add_tensor(four(&moved), int8);
+        let params = TransposeParams { permutation: [axes[0], axes[1], axes[2], axes[3]] };
+        self.push(format!("{name}/transpose"), Kind::Transpose(params), vec![input], output, None);
+        Ok(output)
+    }
+
+    /// Appends an op that computes `value`, held in `layout`.
+    pub(super) fn finish(
+        &mut self,
+        node: &Node,
+        kind: Kind,
+        inputs: Vec<usize>,
+        output: usize,
+        value: ValueId,
+        layout: Layout,
+    ) {
+        // Converters join the names of all layers that they merged; the first is the layer's own.
+        let name = node.name.split(';').next().unwrap_or_default().to_owned();
+        self.push(name, kind, inputs, output, Some((value, layout.clone())));
+        self.placed.insert(value, Placed { tensor: output, layout });
+    }
+
+    /// Says that `value` is held by a tensor that is there already.
+    pub(super) fn alias(&mut self, value: ValueId, tensor: usize, layout: Layout) {
+        self.placed.insert(value, Placed { tensor, layout });
+    }
+
+    fn push(
+        &mut self,
+        name: String,
+        kind: Kind,
+        inputs: Vec<usize>,
+        output: usize,
+        value: Option<(ValueId, Layout)>,
+    ) {
+        self.network.ops.push(network::Op { name, kind, inputs, output });
+        self.op_values.push(value);
+    }
+}
+
+/// A device shape as `[n, h, w, c]`: leading axes of size 1 are added, or dropped where there are too many; what is
+/// still left over is merged into n, which no operator but element-wise ones is given.
+pub(super) fn four(shape: &[usize]) -> [usize; 4] {
+    let kept: Vec<usize> = if shape.len() > 4 { shape.iter().copied().filter(|&d| d != 1).collect() } else { shape.to_vec() };
+    let mut four = [1; 4];
+    for (i, &dim) in kept.iter().rev().enumerate() {
+        four[3 - i.min(3)] *= dim;
+    }
+    four
+}
+
+/// The layout in which the readers of `value` want it, as far as they care.
+fn preferred_layout(graph: &Graph, steps: &[Fused], value: ValueId) -> Option<Layout> {
+    let shape = &graph.values[value].shape;
+    for step in steps {
+        let node = &graph.nodes[step.node];
+        if !node.inputs.contains(&value) {
+            continue;
+        }
+        let wanted = match &node.op {
+            Op::Conv { .. } | Op::MaxPool { .. } | Op::AveragePool { .. } | Op::ScaleOffset => {
+                Some(Layout::channels_last(shape))
+            }
+            Op::Transpose { permutation } => preferred_layout(graph, steps, step.output)
+                .and_then(|layout| layout.over(&graph.values[step.output].shape))
+                .map(|layout| layout.before_transpose(permutation, shape)),
+            Op::Clip { .. } | Op::Add => preferred_layout(graph, steps, step.output),
+            Op::Pad { .. } => preferred_layout(graph, steps, step.output)
+                .and_then(|layout| layout.over(&graph.values[step.output].shape))
+                .map(|layout| layout.with_shape(shape)),
+            Op::Reshape => preferred_layout(graph, steps, step.output),
+            _ => None,
+        };
+        if wanted.is_some() {
+            return wanted;
+        }
+    }
+    None
+}

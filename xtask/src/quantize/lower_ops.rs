@@ -1,0 +1,360 @@
+//! The int8 form of each operator.
+
+use still8::format::{
+    AddParams, ChannelRecord, ConcatParams, Conv2dParams, DataRef, FullyConnectedParams, MeanParams, PadParams,
+    Pool2dParams,
+};
+
+use super::channel::{Int8, multiplier, quantize_channel};
+use super::fuse::Fused;
+use super::layout::Layout;
+use super::lower::{Lowering, four};
+use crate::graph::{Node, Op, ValueId, Window};
+use crate::network::Kind;
+
+/// Why a node has no int8 form.
+type Lowers<T = ()> = Result<T, String>;
+
+const NOTHING: DataRef = DataRef { offset: 0, bytes: 0 };
+
+impl Lowering<'_> {
+    pub(super) fn lower_step(&mut self, step: &Fused, node: &Node) -> Lowers {
+        let activation = self.activation(step);
+        match &node.op {
+            Op::Conv { window, groups } => self.conv(step, node, *window, *groups, activation),
+            Op::MatMul => self.matmul(step, node, activation),
+            Op::ScaleOffset => self.scale_offset(step, node, activation),
+            Op::Clip { low, high } => self.clip(step, node, (*low, *high)),
+            Op::Add => self.add(step, node, activation),
+            Op::MaxPool { window } => {
+                let params = pool(*window, false, activation)?;
+                self.pool(step, node, Kind::MaxPool2d(params))
+            }
+            Op::AveragePool { window, count_padding } => {
+                let params = pool(*window, *count_padding, activation)?;
+                self.pool(step, node, Kind::AveragePool2d(params))
+            }
+            Op::Mean { axes } => self.mean(step, node, axes, activation),
+            Op::Reshape => {
+                let placed = self.placed(node.inputs[0])?;
+                self.alias(step.output, placed.tensor, placed.layout);
+                Ok(())
+            }
+            Op::Transpose { permutation } => {
+                let (tensor, layout) = self.over_own_axes(node.inputs[0])?;
+                self.alias(step.output, tensor, layout.transposed(permutation));
+                Ok(())
+            }
+            Op::Pad { before, value, .. } => self.pad(step, node, before, *value),
+            Op::Concat { axis } => self.concat(step, node, *axis),
+            Op::Softmax { axis } => self.softmax(step, node, *axis),
+        }
+    }
+
+    /// The output clamp in the output's own integers.
+    fn activation(&self, step: &Fused) -> (i8, i8) {
+        let int8 = self.quantization(step.output);
+        step.clip.map_or((-128, 127), |(low, high)| (int8.quantize(low), int8.quantize(high)))
+    }
+
+    fn shape(&self, value: ValueId) -> &[usize] {
+        &self.graph.values[value].shape
+    }
+
+    /// The value's tensor in a layout over exactly the axes of its shape.
+    fn over_own_axes(&mut self, value: ValueId) -> Lowers<(usize, Layout)> {
+        let placed = self.placed(value)?;
+        let shape = self.shape(value).to_vec();
+        let layout = placed.layout.over(&shape).unwrap_or_else(|| Layout::identity(&shape));
+        let tensor = self.require(value, &layout, four(&layout.device_shape()))?;
+        Ok((tensor, layout))
+    }
+
+    /// Adds the output's tensor and the op.
+    fn emit(&mut self, step: &Fused, node: &Node, kind: Kind, inputs: Vec<usize>, shape: [usize; 4], layout: Layout) {
+        let output = self.add_tensor(shape, self.quantization(step.output));
+        self.finish(node, kind, inputs, output, step.output, layout);
+    }
+
+    fn spatial_input(&mut self, value: ValueId) -> Lowers<usize> {
+        let layout = Layout::channels_last(self.shape(value));
+        self.require(value, &layout, four(&layout.device_shape()))
+    }
+
+    /// Like [`Self::emit`] for an output in channels-last order.
+    fn emit_spatial(&mut self, step: &Fused, node: &Node, kind: Kind, input: usize) {
+        let layout = Layout::channels_last(self.shape(step.output));
+        let shape = four(&layout.device_shape());
+        self.emit(step, node, kind, vec![input], shape, layout);
+    }
+
+    /// Contents of a constant operand, `None` where the node has no such operand.
+    fn floats(&self, node: &Node, operand: usize) -> Lowers<Option<Vec<f32>>> {
+        let Some(&value) = node.inputs.get(operand) else {
+            return Ok(None);
+        };
+        match self.graph.constant(value) {
+            Some(contents) => Ok(Some(contents.iter().copied().collect())),
+            None => Err(format!("`{}` must be a constant", self.graph.values[value].name)),
+        }
+    }
+
+    fn weights(&self, node: &Node) -> Lowers<Vec<f32>> {
+        self.floats(node, 1)?.ok_or_else(|| "it has no weights".to_owned())
+    }
+
+    /// Int8 rows `[c_out][k]` and channel records; `weight(o, i)` is a weight of output channel o.
+    fn rows(
+        &self,
+        node: &Node,
+        step: &Fused,
+        (c_out, k): (usize, usize),
+        weight: impl Fn(usize, usize) -> f32,
+        bias: Option<Vec<f32>>,
+    ) -> Lowers<(Vec<i8>, Vec<ChannelRecord>)> {
+        let input = self.quantization(node.inputs[0]);
+        let output = self.quantization(step.output);
+        let mut weights = Vec::with_capacity(c_out * k);
+        let mut channels = Vec::with_capacity(c_out);
+        for o in 0..c_out {
+            let row: Vec<f32> = (0..k).map(|i| weight(o, i)).collect();
+            let bias = bias.as_ref().map_or(0.0, |bias| bias[o]);
+            let channel = quantize_channel(&row, bias, input, output).map_err(|why| format!("output channel {o}: {why}"))?;
+            weights.extend(channel.weights);
+            channels.push(channel.record);
+        }
+        Ok((weights, channels))
+    }
+
+    fn conv(&mut self, step: &Fused, node: &Node, window: Window, groups: usize, activation: (i8, i8)) -> Lowers {
+        let weights = self.weights(node)?;
+        let bias = self.floats(node, 2)?;
+        let c_in = self.shape(node.inputs[0])[1];
+        let c_out = self.shape(step.output)[1];
+        let taps = window.kernel[0] * window.kernel[1];
+        let per_group = c_in / groups;
+        let k = taps * per_group;
+        // The source's order is [c_out][c_in / groups][taps], ours [c_out][taps][c_in / groups].
+        let weight = |o: usize, i: usize| weights[(o * per_group + i % per_group) * taps + i / per_group];
+        let (rows, channels) = self.rows(node, step, (c_out, k), weight, bias)?;
+        let params = conv_params(window, groups, activation)?;
+        let input = self.spatial_input(node.inputs[0])?;
+        let kind = if groups == c_in && groups > 1 {
+            // [c_out][taps] → [taps][c_out].
+            let weights = (0..taps * c_out).map(|i| rows[(i % c_out) * taps + i / c_out]).collect();
+            Kind::DepthwiseConv2d { params, weights, channels }
+        } else {
+            Kind::Conv2d { params, weights: rows, channels }
+        };
+        self.emit_spatial(step, node, kind, input);
+        Ok(())
+    }
+
+    fn matmul(&mut self, step: &Fused, node: &Node, activation: (i8, i8)) -> Lowers {
+        let weights = self.weights(node)?;
+        let bias = self.floats(node, 2)?;
+        let shape = self.shape(node.inputs[0]).to_vec();
+        let k = *shape.last().ok_or("its input is a scalar")?;
+        let c_out = weights.len() / k.max(1);
+        let rows_in = shape.iter().product::<usize>() / k.max(1);
+        let out_shape = self.shape(step.output).to_vec();
+        if rows_in == 1 {
+            // Any order of the input will do: the weights follow it.
+            let placed = self.placed(node.inputs[0])?;
+            let source = placed.layout.source_indices();
+            let weight = |o: usize, i: usize| weights[source[i] * c_out + o];
+            let (weights, channels) = self.rows(node, step, (c_out, k), weight, bias)?;
+            let (activation_min, activation_max) = activation;
+            let params = FullyConnectedParams {
+                weights: NOTHING,
+                channels: NOTHING,
+                activation_min,
+                activation_max,
+                reserved: 0,
+            };
+            let input = self.view(placed.tensor, [1, 1, 1, k]);
+            let kind = Kind::FullyConnected { params, weights, channels };
+            self.emit(step, node, kind, vec![input], [1, 1, 1, c_out], Layout::identity(&out_shape));
+        } else {
+            let (weights, channels) = self.rows(node, step, (c_out, k), |o, i| weights[i * c_out + o], bias)?;
+            let kind = Kind::Conv2d { params: conv_params(POINT, 1, activation)?, weights, channels };
+            let input = self.require(node.inputs[0], &Layout::identity(&shape), [1, 1, rows_in, k])?;
+            self.emit(step, node, kind, vec![input], [1, 1, rows_in, c_out], Layout::identity(&out_shape));
+        }
+        Ok(())
+    }
+
+    /// A depthwise convolution of one tap.
+    fn scale_offset(&mut self, step: &Fused, node: &Node, activation: (i8, i8)) -> Lowers {
+        let scale = self.weights(node)?;
+        let c = scale.len();
+        let bias = self.floats(node, 2)?;
+        let (weights, channels) = self.rows(node, step, (c, 1), |o, _| scale[o], bias)?;
+        let params = conv_params(POINT, c, activation)?;
+        let input = self.spatial_input(node.inputs[0])?;
+        let kind = if c == 1 {
+            Kind::Conv2d { params, weights, channels }
+        } else {
+            Kind::DepthwiseConv2d { params, weights, channels }
+        };
+        self.emit_spatial(step, node, kind, input);
+        Ok(())
+    }
+
+    fn clip(&mut self, step: &Fused, node: &Node, (low, high): (f32, f32)) -> Lowers {
+        let (from, to) = (self.quantization(node.inputs[0]), self.quantization(step.output));
+        let entry = |q: i8| to.quantize(from.dequantize(q).max(low).min(high));
+        let table: Vec<i8> = (i8::MIN..=i8::MAX).map(entry).collect();
+        let placed = self.placed(node.inputs[0])?;
+        let shape = self.network.tensors[placed.tensor].shape;
+        self.emit(step, node, Kind::Table { table }, vec![placed.tensor], shape, placed.layout);
+        Ok(())
+    }
+
+    fn add(&mut self, step: &Fused, node: &Node, activation: (i8, i8)) -> Lowers {
+        let placed = self.placed(node.inputs[0])?;
+        let shape = self.network.tensors[placed.tensor].shape;
+        let other = self.require(node.inputs[1], &placed.layout, shape)?;
+        let inputs = [self.quantization(node.inputs[0]), self.quantization(node.inputs[1])];
+        let params = add_params(inputs, self.quantization(step.output), activation)?;
+        self.emit(step, node, Kind::Add(params), vec![placed.tensor, other], shape, placed.layout);
+        Ok(())
+    }
+
+    fn pool(&mut self, step: &Fused, node: &Node, kind: Kind) -> Lowers {
+        let input = self.spatial_input(node.inputs[0])?;
+        self.emit_spatial(step, node, kind, input);
+        Ok(())
+    }
+
+    fn mean(&mut self, step: &Fused, node: &Node, axes: &[usize], activation: (i8, i8)) -> Lowers {
+        let (tensor, layout) = self.over_own_axes(node.inputs[0])?;
+        let rank = layout.order().len();
+        let input = self.network.tensors[tensor].shape;
+        let first = 4usize.checked_sub(rank).ok_or("it has more than 4 axes")?;
+        let device = |i: usize| axes.contains(&layout.order()[i]);
+        let mask = (0..rank).filter(|&i| device(i)).fold(0u8, |mask, i| mask | 1 << (first + i));
+        let reduced = |i: usize| mask & (1 << i) != 0;
+        let count: usize = (0..4).filter(|&i| reduced(i)).map(|i| input[i]).product();
+        let shape = [0, 1, 2, 3].map(|i| if reduced(i) { 1 } else { input[i] });
+        let (from, to) = (self.quantization(node.inputs[0]), self.quantization(step.output));
+        let bias = -(count as i64) * i64::from(from.zero_point);
+        if count as i64 * 128 + bias.abs() >= 1 << 31 {
+            return Err(format!("the sum over {count} elements can exceed int32"));
+        }
+        let scale = f64::from(from.scale) / (f64::from(to.scale) * count as f64);
+        let channel = multiplier(scale, to.zero_point, bias as i32)?;
+        let (activation_min, activation_max) = activation;
+        let params = MeanParams { channel, axes: mask, reserved: 0, activation_min, activation_max };
+        self.emit(step, node, Kind::Mean(params), vec![tensor], shape, layout.reduced(axes));
+        Ok(())
+    }
+
+    fn pad(&mut self, step: &Fused, node: &Node, before: &[usize], value: f32) -> Lowers {
+        let (input, layout) = self.over_own_axes(node.inputs[0])?;
+        let layout = layout.with_shape(self.shape(step.output));
+        let shape = four(&layout.device_shape());
+        let mut padding = [0u16; 4];
+        let first = 4usize.checked_sub(before.len()).ok_or("it has more than 4 axes")?;
+        for (i, &axis) in layout.order().iter().enumerate() {
+            padding[first + i] = narrow(before[axis])?;
+        }
+        let value = self.quantization(step.output).quantize(value);
+        let params = PadParams { before: padding, value, reserved: [0; 3] };
+        self.emit(step, node, Kind::Pad(params), vec![input], shape, layout);
+        Ok(())
+    }
+
+    fn concat(&mut self, step: &Fused, node: &Node, axis: usize) -> Lowers {
+        let (first, layout) = self.over_own_axes(node.inputs[0])?;
+        let mut inputs = vec![first];
+        for &value in &node.inputs[1..] {
+            let layout = layout.with_shape(self.shape(value));
+            inputs.push(self.require(value, &layout, four(&layout.device_shape()))?);
+        }
+        let layout = layout.with_shape(self.shape(step.output));
+        let shape = four(&layout.device_shape());
+        let lead = 4usize.checked_sub(layout.order().len()).ok_or("it has more than 4 axes")?;
+        let place = layout.order().iter().position(|&a| a == axis).ok_or("its axis is out of range")?;
+        let params = ConcatParams { axis: (lead + place) as u8, reserved: [0; 3] };
+        self.emit(step, node, Kind::Concat(params), inputs, shape, layout);
+        Ok(())
+    }
+
+    fn softmax(&mut self, step: &Fused, node: &Node, axis: usize) -> Lowers {
+        let shape = self.shape(node.inputs[0]).to_vec();
+        let order: Vec<usize> = (0..shape.len()).filter(|&a| a != axis).chain([axis]).collect();
+        let layout = Layout::permuted(&shape, &order);
+        let c = *shape.get(axis).ok_or("its axis is out of range")?;
+        if c > 2047 {
+            return Err(format!("it has {c} classes; at most 2047 are supported"));
+        }
+        let flat = [1, 1, shape.iter().product::<usize>() / c.max(1), c];
+        let input = self.require(node.inputs[0], &layout, flat)?;
+        let scale = f64::from(self.quantization(node.inputs[0]).scale);
+        let entry = |d: u32| ((-scale * f64::from(d)).exp() * f64::from(1u32 << 20)).round() as u32;
+        let table = (0..256).map(entry).collect();
+        self.emit(step, node, Kind::Softmax { table }, vec![input], flat, layout);
+        Ok(())
+    }
+}
+
+/// The window of a pointwise operator.
+const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: [0; 4] };
+
+fn narrow(value: usize) -> Lowers<u16> {
+    u16::try_from(value).map_err(|_| format!("a window parameter is {value}; at most 65535 is supported"))
+}
+
+fn pair(values: [usize; 2]) -> Lowers<[u16; 2]> {
+    Ok([narrow(values[0])?, narrow(values[1])?])
+}
+
+fn conv_params(window: Window, groups: usize, (activation_min, activation_max): (i8, i8)) -> Lowers<Conv2dParams> {
+    Ok(Conv2dParams {
+        kernel: pair(window.kernel)?,
+        stride: pair(window.stride)?,
+        dilation: pair(window.dilation)?,
+        padding: pair([window.padding[0], window.padding[1]])?,
+        groups: u32::try_from(groups).map_err(|_| "it has too many groups")?,
+        activation_min,
+        activation_max,
+        reserved: 0,
+        weights: NOTHING,
+        channels: NOTHING,
+        scratch: NOTHING,
+    })
+}
+
+fn pool(window: Window, count_padding: bool, (activation_min, activation_max): (i8, i8)) -> Lowers<Pool2dParams> {
+    Ok(Pool2dParams {
+        kernel: pair(window.kernel)?,
+        stride: pair(window.stride)?,
+        padding: pair([window.padding[0], window.padding[1]])?,
+        count_padding: count_padding.into(),
+        reserved: 0,
+        activation_min,
+        activation_max,
+    })
+}
+
+/// Factors of both inputs with the largest shift that keeps every sum within int32; the formula is in
+/// [`still8::ops::Add`].
+fn add_params(inputs: [Int8; 2], output: Int8, (activation_min, activation_max): (i8, i8)) -> Lowers<AddParams> {
+    let ratio = inputs.map(|input| f64::from(input.scale) / f64::from(output.scale));
+    for shift in (1..=30u8).rev() {
+        let factors = ratio.map(|ratio| (ratio * f64::from(1u32 << shift)).round());
+        if factors.iter().any(|&m| m > f64::from(1 << 24)) {
+            continue;
+        }
+        let multipliers = factors.map(|m| m as i32);
+        let zero: i64 = (0..2).map(|i| i64::from(multipliers[i]) * i64::from(inputs[i].zero_point)).sum();
+        let offset = (i64::from(output.zero_point) << shift) + (1 << (shift - 1)) - zero;
+        let bound = 128 * multipliers.iter().map(|&m| i64::from(m)).sum::<i64>() + offset.abs();
+        if bound < 1 << 31 {
+            let offset = offset as i32;
+            return Ok(AddParams { multipliers, offset, shift, reserved: 0, activation_min, activation_max });
+        }
+    }
+    Err(format!("the scales {:e} and {:e} of its inputs are too far above its output's {:e}", inputs[0].scale, inputs[1].scale, output.scale))
+}

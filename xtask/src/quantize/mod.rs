@@ -1,0 +1,217 @@
+//! Quantize: from the float graph and the ranges of its values to the int8 network.
+
+mod channel;
+mod fuse;
+mod golden;
+mod layout;
+mod lower;
+mod lower_ops;
+mod params;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use ndarray::ArrayD;
+use still8_validation::data::{Dataset, InputSpec, Sample};
+use still8_validation::oracle::Oracle;
+use still8_validation::{Failure, Result};
+
+use crate::calibrate::{self, Method};
+use crate::graph::ValueId;
+use crate::import::{self, Imported};
+use crate::network::Network;
+use crate::simplify;
+pub use channel::Int8;
+
+/// Samples on which the error of each layer is measured.
+const SQNR_SAMPLES: usize = 64;
+/// Fewer calibration samples than this earn a warning.
+const FEW_SAMPLES: usize = 32;
+
+/// What to do beyond the defaults.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Name of the model; the graph's own where it is empty.
+    pub name: String,
+    /// How ranges are chosen.
+    pub method: Method,
+    /// Real ranges of inputs that the recipe fixes, by name.
+    pub input_ranges: HashMap<String, (f32, f32)>,
+    /// Sizes of symbolic dimensions.
+    pub dims: Vec<(String, usize)>,
+    /// Where model and data came from (TOML), to be carried in the plan.
+    pub lineage: Option<String>,
+}
+
+/// An imported model that waits for calibration data.
+pub struct Source {
+    path: std::path::PathBuf,
+    imported: Imported,
+    dims: Vec<(String, usize)>,
+    folded: Vec<String>,
+}
+
+/// A quantized model.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    /// The int8 network, with its golden self-test.
+    pub network: Network,
+    /// Signal to quantization noise of each op's output against the float run, in dB; `None` for ops that only move
+    /// data.
+    pub sqnr_db: Vec<Option<f64>>,
+    /// What users should look at.
+    pub warnings: Vec<String>,
+    /// What import and simplify folded and fused.
+    pub folded: Vec<String>,
+}
+
+impl Source {
+    /// Imports and simplifies the ONNX file at `path`.
+    ///
+    /// # Errors
+    /// As [`import::import`].
+    pub fn open(path: &Path, dims: &[(String, usize)]) -> Result<Self> {
+        let mut imported = import::import(path, dims)?;
+        let folded = simplify::simplify(&mut imported.graph);
+        Ok(Self { path: path.to_owned(), imported, dims: dims.to_vec(), folded })
+    }
+
+    /// Name, shape and, where the recipe fixes it, range of each input.
+    pub fn inputs(&self, ranges: &HashMap<String, (f32, f32)>) -> Vec<InputSpec> {
+        let graph = &self.imported.graph;
+        let spec = |&input: &ValueId| {
+            let value = &graph.values[input];
+            let range = ranges.get(&value.name).map(|&(low, high)| [low, high]);
+            InputSpec { name: value.name.clone(), shape: value.shape.clone(), range }
+        };
+        graph.inputs.iter().map(spec).collect()
+    }
+
+    /// Calibrates on `data` and quantizes. `progress` is told the number of steps first, then called for each.
+    ///
+    /// # Errors
+    /// [`Failure::Data`] for data that does not serve, [`Failure::Unsupported`] for nodes without an int8 form.
+    pub fn quantize(&self, data: &Dataset, settings: &Settings, progress: &(impl Progress + Sync)) -> Result<Quantized> {
+        data.require_finite()?;
+        let graph = &self.imported.graph;
+        let mut warnings = self.imported.warnings.clone();
+        let samples = data.samples();
+        if samples < FEW_SAMPLES {
+            warnings.push(format!("only {samples} calibration samples; {FEW_SAMPLES} or more give steadier ranges"));
+        }
+        let steps = fuse::fuse_activations(graph);
+
+        let values: Vec<ValueId> = graph.inputs.iter().copied().chain(steps.iter().map(|step| step.output)).collect();
+        let names: Vec<String> = values.iter().map(|&value| graph.values[value].name.clone()).collect();
+        let oracle = Oracle::load_with_dims(&self.path, &names, &self.dims)?;
+        let sample = |i: usize| float_sample(data, i, oracle.input_shapes());
+        progress.start(2 * samples);
+        let histograms = calibrate::observe(&oracle, samples, sample, || progress.step())?;
+        let ranges: HashMap<ValueId, (f32, f32)> =
+            values.iter().zip(&histograms).map(|(&value, histogram)| (value, histogram.range(settings.method))).collect();
+
+        let mut fixed = HashMap::new();
+        for (name, &range) in &settings.input_ranges {
+            let input = graph.inputs.iter().find(|&&input| graph.values[input].name == *name);
+            let &input = input.ok_or_else(|| {
+                Failure::Usage(format!("the recipe fixes the range of `{name}`, which is not an input of {}", self.path.display()))
+            })?;
+            let (low, high) = histograms[values.iter().position(|&value| value == input).unwrap_or(0)].extremes();
+            let slack = (range.1 - range.0) / 100.0;
+            if low < range.0 - slack || high > range.1 + slack {
+                warnings.push(format!(
+                    "input `{name}` holds {low}..{high} in the calibration data, outside its range {}..{}: it saturates",
+                    range.0, range.1
+                ));
+            }
+            fixed.insert(input, range);
+        }
+        let params = params::assign(graph, &steps, &ranges, &fixed, &mut warnings);
+        let mut lowered = lower::lower(graph, &steps, &params)?;
+        if !settings.name.is_empty() {
+            lowered.network.name.clone_from(&settings.name);
+        }
+        lowered.network.source_sha256 = self.imported.sha256;
+        lowered.network.lineage.clone_from(&settings.lineage);
+
+        let mut noise = vec![Noise::default(); lowered.network.ops.len()];
+        let indices: Vec<Option<Vec<usize>>> =
+            lowered.op_values.iter().map(|op| op.as_ref().map(|(_, layout)| layout.source_indices())).collect();
+        for i in 0..samples.min(SQNR_SAMPLES) {
+            let floats = oracle.run(&sample(i))?;
+            let outputs = golden::run(&lowered.network, &quantize_sample(&lowered.network, &sample(i)))?;
+            for (op, bytes) in outputs.ops.iter().enumerate() {
+                let (Some((value, _)), Some(indices)) = (&lowered.op_values[op], &indices[op]) else {
+                    continue;
+                };
+                let place = values.iter().position(|other| other == value).unwrap_or(0);
+                let real: Vec<f32> = floats[place].iter().copied().collect();
+                let tensor = &lowered.network.tensors[lowered.network.ops[op].output];
+                let int8 = Int8 { scale: tensor.scale, zero_point: tensor.zero_point };
+                for (&source, &q) in indices.iter().zip(bytes) {
+                    noise[op].add(real[source], int8.dequantize(q));
+                }
+            }
+            if i == 0 {
+                lowered.network.golden = Some(outputs.golden);
+            }
+        }
+        let measured = |(op, noise): (usize, &Noise)| lowered.op_values[op].as_ref().map(|_| noise.db());
+        let sqnr_db = noise.iter().enumerate().map(measured).collect();
+        Ok(Quantized { network: lowered.network, sqnr_db, warnings, folded: self.folded.clone() })
+    }
+}
+
+/// Energies of a signal and of its quantization error.
+#[derive(Clone, Copy, Debug, Default)]
+struct Noise {
+    signal: f64,
+    error: f64,
+}
+
+impl Noise {
+    fn add(&mut self, real: f32, quantized: f32) {
+        self.signal += f64::from(real).powi(2);
+        self.error += (f64::from(real) - f64::from(quantized)).powi(2);
+    }
+
+    /// 10 · log₁₀(signal ⁄ error); infinite without error.
+    fn db(&self) -> f64 {
+        10.0 * (self.signal / self.error).log10()
+    }
+}
+
+/// Told how long work takes.
+pub trait Progress {
+    /// Work of this many steps begins.
+    fn start(&self, steps: usize);
+    /// One step is done.
+    fn step(&self);
+}
+
+/// The sample's inputs as float arrays.
+fn float_sample(data: &Dataset, i: usize, shapes: Vec<Vec<usize>>) -> Vec<ArrayD<f32>> {
+    let array = |((_, tensor), shape): (&(String, _), Vec<usize>)| {
+        let tensor: &still8_validation::data::Tensor = tensor;
+        let values = match tensor.sample(i) {
+            Sample::Float(values) => values.to_vec(),
+            // Calibration data is float: `Dataset::require_float` was asked for it.
+            Sample::Int8(values) => values.iter().map(|&q| f32::from(q)).collect(),
+        };
+        ArrayD::from_shape_vec(shape.clone(), values).unwrap_or_else(|_| ArrayD::zeros(shape))
+    };
+    data.inputs.iter().zip(shapes).map(array).collect()
+}
+
+/// The sample in the network's input tensors: quantized, in the device's layout, one behind the other.
+fn quantize_sample(network: &Network, sample: &[ArrayD<f32>]) -> Vec<i8> {
+    let mut bytes = Vec::new();
+    for (port, array) in network.inputs.iter().zip(sample) {
+        let tensor = &network.tensors[port.tensor];
+        let int8 = Int8 { scale: tensor.scale, zero_point: tensor.zero_point };
+        let reals: Vec<f32> = array.iter().copied().collect();
+        let layout = layout::Layout::permuted(&port.shape, &port.permutation);
+        bytes.extend(layout.source_indices().iter().map(|&source| int8.quantize(reals[source])));
+    }
+    bytes
+}

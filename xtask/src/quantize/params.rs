@@ -1,0 +1,115 @@
+//! Which scale and zero point every value gets.
+//!
+//! Operators that only move or select elements (pools, Pad, Concat, Reshape, Transpose) share one quantization between
+//! input and output, so that they are exact. Softmax has a fixed one.
+
+use std::collections::HashMap;
+
+use super::channel::Int8;
+use super::fuse::Fused;
+use crate::graph::{Graph, Op, ValueId};
+
+/// Quantization of a softmax's output: 0 to 255⁄256 in 256 steps.
+pub const SOFTMAX_OUTPUT: Int8 = Int8 { scale: 1.0 / 256.0, zero_point: -128 };
+
+/// Real range of a value, as calibration chose it.
+pub type Range = (f32, f32);
+
+/// The quantization of every value that `steps` read or write.
+///
+/// `ranges` holds the calibrated range of each; `fixed` those whose range the recipe fixes.
+pub fn assign(
+    graph: &Graph,
+    steps: &[Fused],
+    ranges: &HashMap<ValueId, Range>,
+    fixed: &HashMap<ValueId, Range>,
+    warnings: &mut Vec<String>,
+) -> HashMap<ValueId, Int8> {
+    let mut groups = Groups::new(graph.values.len());
+    let mut extra: HashMap<ValueId, Range> = HashMap::new();
+    for step in steps {
+        let node = &graph.nodes[step.node];
+        let shares = matches!(
+            node.op,
+            Op::MaxPool { .. }
+                | Op::AveragePool { .. }
+                | Op::Pad { .. }
+                | Op::Concat { .. }
+                | Op::Reshape
+                | Op::Transpose { .. }
+        );
+        if shares {
+            for &input in &node.inputs {
+                groups.join(input, step.output);
+            }
+        }
+        if let Op::Pad { value, .. } = node.op {
+            extra.insert(step.output, (value, value));
+        }
+    }
+    let softmax = steps.iter().filter(|step| matches!(graph.nodes[step.node].op, Op::Softmax { .. }));
+    let softmax: Vec<ValueId> = softmax.map(|step| groups.find(step.output)).collect();
+
+    let mut merged: HashMap<ValueId, Range> = HashMap::new();
+    let mut widen = |group, (low, high): Range| {
+        let range = merged.entry(group).or_insert((low, high));
+        *range = (range.0.min(low), range.1.max(high));
+    };
+    let mut values: Vec<ValueId> = graph.inputs.clone();
+    values.extend(steps.iter().map(|step| step.output));
+    for &value in &values {
+        let group = groups.find(value);
+        // A value that only carries another's elements adds nothing to the range but a pad's value.
+        let carried = steps.iter().any(|step| {
+            step.output == value && graph.nodes[step.node].inputs.iter().any(|&input| groups.find(input) == group)
+        });
+        if let Some(&range) = fixed.get(&value) {
+            widen(group, range);
+        } else if !carried && let Some(&range) = ranges.get(&value) {
+            widen(group, range);
+        }
+        if let Some(&range) = extra.get(&value) {
+            widen(group, range);
+        }
+    }
+    let mut params = HashMap::new();
+    for &value in &values {
+        let group = groups.find(value);
+        let int8 = if softmax.contains(&group) {
+            SOFTMAX_OUTPUT
+        } else {
+            let (low, high) = merged.get(&group).copied().unwrap_or((0.0, 0.0));
+            if low == 0.0 && high == 0.0 {
+                let name = &graph.values[value].name;
+                warnings.push(format!("`{name}` is 0 on all calibration data: its scale is set to 1"));
+            }
+            Int8::covering(low, high)
+        };
+        params.insert(value, int8);
+    }
+    params
+}
+
+/// Disjoint sets of values that share their quantization.
+struct Groups {
+    parent: Vec<ValueId>,
+}
+
+impl Groups {
+    fn new(values: usize) -> Self {
+        Self { parent: (0..values).collect() }
+    }
+
+    fn find(&self, value: ValueId) -> ValueId {
+        let mut root = value;
+        while self.parent[root] != root {
+            root = self.parent[root];
+        }
+        root
+    }
+
+    fn join(&mut self, a: ValueId, b: ValueId) {
+        let (a, b) = (self.find(a), self.find(b));
+        self.parent[a.max(b)] = a.min(b);
+    }
+}
