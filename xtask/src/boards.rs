@@ -100,6 +100,9 @@ pub struct Board {
     pub run: Run,
     /// Its memory; absent on Linux.
     pub memory: Option<Memory>,
+    /// Images get the portable kernels, whatever the core has: what `bench` compares with.
+    #[serde(skip)]
+    pub portable_kernels: bool,
 }
 
 /// How log frames leave a board.
@@ -165,6 +168,16 @@ impl Board {
     /// Whether an emulator runs it.
     pub fn is_emulated(&self) -> bool {
         !matches!(self.run, Run::ProbeRs { .. })
+    }
+
+    /// Weight order that its kernels take.
+    pub fn family(&self) -> Family {
+        if self.portable_kernels { Family::Portable } else { self.core.family() }
+    }
+
+    /// What the runtime's `STILL8_CORE` is for its images.
+    pub fn kernels(&self) -> &'static str {
+        if self.portable_kernels { "portable" } else { self.core.name() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use still8_validation::Result;
-use xtask::commands::{inspect, quantize, run};
+use xtask::commands::{bench, demo, flash, inspect, quantize, run, setup, test, validate};
 use xtask::console::Console;
 
 /// Distil, quantize, run and prove small int8 models on microcontrollers.
@@ -27,6 +27,10 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 a threshold or budget was missed
 
 #[derive(Subcommand)]
 enum Command {
+    /// The main job, once: quantize, validate, build firmware, run it on an emulated Cortex-M4, validate there.
+    Demo,
+    /// Run every test there is, the emulated ones included.
+    Test,
     /// Turn a float ONNX model and calibration data into an int8 plan.
     #[command(after_help = "Examples:\n  cargo xtask quantize models/fashion\n  \
         cargo xtask quantize net.onnx --calib samples.npz --out net.s8 --family dsp")]
@@ -35,11 +39,29 @@ enum Command {
     #[command(after_help = "Examples:\n  cargo xtask run net.s8 --input samples.npy --output out.npy\n  \
         cargo xtask run net.s8 --input samples.npz --on cortex-m4 --json")]
     Run(run::Options),
+    /// Compare teacher, float student and int8 student, and judge by the model's thresholds.
+    #[command(after_help = "Examples:\n  cargo xtask validate models/fashion\n  \
+        cargo xtask validate models/motion --on cortex-m0 --samples 200")]
+    Validate(validate::Options),
     /// Say what a plan holds: inputs, outputs, operators, lineage.
     #[command(after_help = "Example:\n  cargo xtask inspect target/still8/fashion.portable.s8")]
     Inspect {
         /// The plan file.
         plan: PathBuf,
+    },
+    /// Count instructions, code, arena and stack on emulated cores.
+    #[command(after_help = "Examples:\n  cargo xtask bench\n  \
+        cargo xtask bench models/fashion --on cortex-m4 --on cortex-m0 --portable")]
+    Bench(bench::Options),
+    /// Build the application with a model inside and put it on a board, or into the board's emulator.
+    #[command(after_help = "Examples:\n  cargo xtask flash models/motion --board microbit\n  \
+        cargo xtask flash models/fashion --board stm32f405")]
+    Flash(flash::Options),
+    /// Find or install what the commands need beside Rust: Arm targets and the emulator.
+    Setup {
+        /// Only report.
+        #[arg(long)]
+        check: bool,
     },
 }
 
@@ -59,6 +81,25 @@ fn dispatch(command: Command, console: Console) -> Result<()> {
     match command {
         Command::Quantize(options) => console.finish(&quantize::run(&options, console)?),
         Command::Run(options) => console.finish(&run::run(&options, console)?),
+        Command::Validate(options) => {
+            let report = validate::run(&options, console)?;
+            console.finish(&report);
+            validate::missed(&report)?;
+        }
+        Command::Demo => {
+            let report = demo::run(console)?;
+            console.finish(&report);
+            demo::missed(&report)?;
+        }
+        Command::Test => test::run(console)?,
+        Command::Bench(options) => console.finish(&bench::run(&options, console)?),
+        Command::Flash(options) => console.finish(&flash::run(&options, console)?),
+        Command::Setup { check } => {
+            let report = setup::run(check)?;
+            console.finish(&report);
+            console.say(setup::render(&report));
+            report.complete()?;
+        }
         Command::Inspect { plan } => console.finish(&inspect::run(&plan, console)?),
     }
     Ok(())

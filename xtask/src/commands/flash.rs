@@ -1,27 +1,53 @@
 //! `cargo xtask flash`: an image with a plan inside, onto a board or into its emulator.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde::Serialize;
 use still8_validation::{Failure, Result};
 
 use crate::boards::{self, Board, Run};
+use crate::commands::quantize;
+use crate::console::Console;
 use crate::emulator::{self, Image, PlanFile};
 use crate::process;
 
-/// Builds the application for `board` with `plan` inside and runs it, with its log on standard output. On an
-/// emulated board it ends after the golden input; on a real one it is flashed and runs until Ctrl-C.
+/// Options of the command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// A model folder, whose student is quantized for the board; or a plan.
+    pub model: PathBuf,
+    /// The board, see firmware/boards.toml.
+    #[arg(long, value_name = "NAME")]
+    pub board: String,
+}
+
+/// The command's report.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Report {
+    pub schema: u32,
+    pub board: String,
+    pub plan: PathBuf,
+    /// Log lines of an emulated board.
+    pub log: Vec<String>,
+}
+
+/// Builds the application for a board with a plan inside and runs it. On an emulated board it ends after the golden
+/// input; on a real one it is flashed and runs until Ctrl-C.
 ///
 /// # Errors
 /// [`Failure::Usage`] for an unknown board or a plan of another kernel family, [`Failure::Data`] for a broken plan,
 /// [`Failure::Missed`] where the image exceeds the board's memory or the self-test fails, [`Failure::Missing`]
 /// without a tool or a probe.
-pub fn run(plan: &Path, board: &str) -> Result<()> {
-    let board = boards::find(board)?;
-    let lines = match &board.run {
-        Run::ProbeRs { chip } => return flash(&board, chip, plan),
-        Run::Qemu { .. } => emulate(&board, plan)?,
+pub fn run(options: &Options, console: Console) -> Result<Report> {
+    let board = boards::find(&options.board)?;
+    let plan = plan_for(&options.model, &board, console)?;
+    let mut log = Vec::new();
+    match &board.run {
+        Run::ProbeRs { chip } => flash(&board, chip, &plan)?,
+        Run::Qemu { .. } => log = emulate(&board, &plan)?,
         Run::QemuUser { .. } => {
             return Err(Failure::Usage(format!(
                 "{} has no flash; use `cargo xtask run {} --on {}`",
@@ -30,11 +56,19 @@ pub fn run(plan: &Path, board: &str) -> Result<()> {
                 board.core
             )));
         }
-    };
-    for line in lines {
-        println!("{line}");
     }
-    Ok(())
+    console.say(log.join("\n"));
+    Ok(Report { schema: 1, board: board.name, plan, log })
+}
+
+/// The plan itself, or that of a model folder in the order of the board's kernels.
+pub fn plan_for(model: &Path, board: &Board, console: Console) -> Result<PathBuf> {
+    if !model.is_dir() {
+        return Ok(model.to_owned());
+    }
+    let quiet = Console { quiet: true, ..console };
+    let options = quantize::Options::new(model.to_owned(), board.family());
+    Ok(quantize::run(&options, quiet)?.plan)
 }
 
 /// Builds the application and runs it in the board's emulator; returns its log.
@@ -89,7 +123,7 @@ fn flash(board: &Board, chip: &str, plan: &Path) -> Result<()> {
 /// Refuses a plan that is broken, of another family, or larger than the board even without code.
 fn check(board: &Board, path: &Path) -> Result<()> {
     let file = PlanFile::read(path)?;
-    let plan = file.plan_for(board.core)?;
+    let plan = file.plan_for(board.family())?;
     let Some(memory) = &board.memory else {
         return Ok(());
     };

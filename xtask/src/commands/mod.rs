@@ -1,10 +1,14 @@
 //! One file for each command of `cargo xtask`.
 
+pub mod bench;
+pub mod demo;
 pub mod flash;
 pub mod setup;
 pub mod inspect;
 pub mod quantize;
 pub mod run;
+pub mod test;
+pub mod validate;
 
 use std::path::PathBuf;
 

@@ -83,6 +83,19 @@ impl Report {
     }
 }
 
+/// The report as lines for people.
+pub fn render(report: &Report) -> String {
+    let line = |item: &Item| {
+        let state = match item.state {
+            State::Present => "present",
+            State::Installed => "installed",
+            State::Missing => "MISSING",
+        };
+        format!("{state:9} {} ({}): {}", item.name, item.purpose, item.note)
+    };
+    report.items.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Looks for everything that emulated boards need and, unless `check`, installs what is missing: standard libraries by
 /// `rustup target add` or else Debian's packages, programs by `apt-get` where that may be used. Item by item the
 /// report says what became of it; whether all is there says [`Report::complete`].
@@ -176,6 +189,9 @@ fn apt_install(packages: &[&str]) -> std::result::Result<(), String> {
     if !is_root() {
         return Err("not run as root".into());
     }
+    // A new machine has no package lists; where they are there, this changes nothing that the project cares about.
+    let mut update = Command::new("apt-get");
+    process::run(update.arg("update"), APT_LIMIT, "").map_err(|failure| failure.to_string())?;
     let mut command = Command::new("apt-get");
     command
         .args(["install", "--yes", "--no-install-recommends"])

@@ -39,15 +39,16 @@ pub fn build(board: &Board, image: Image<'_>) -> Result<PathBuf> {
 
 /// Runners do not change while a command runs, so each is built once a process.
 fn build_runner(board: &Board) -> Result<PathBuf> {
-    static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+    static BUILT: Mutex<Option<HashMap<PathBuf, PathBuf>>> = Mutex::new(None);
     // A thread that panicked inside left the map as it was.
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let built = built.get_or_insert_default();
-    if let Some(elf) = built.get(&board.name) {
+    let key = target_dir(board);
+    if let Some(elf) = built.get(&key) {
         return Ok(elf.clone());
     }
     let elf = run_cargo(board, "runner", None)?;
-    built.insert(board.name.clone(), elf.clone());
+    built.insert(key, elf.clone());
     Ok(elf)
 }
 
@@ -72,7 +73,8 @@ fn build_app(board: &Board, plan: &Path) -> Result<PathBuf> {
 }
 
 fn target_dir(board: &Board) -> PathBuf {
-    boards::root().join("target/firmware").join(&board.name)
+    let suffix = if board.portable_kernels { "-portable" } else { "" };
+    boards::root().join("target/firmware").join(format!("{}{suffix}", board.name))
 }
 
 /// Builds the binary and returns its path.
@@ -105,7 +107,7 @@ fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>) -> Result<PathBuf
         .arg(&target_dir);
     command
         .env("STILL8_BOARD", &board.name)
-        .env("STILL8_CORE", board.core.name());
+        .env("STILL8_CORE", board.kernels());
     match plan {
         Some(plan) => command.env("STILL8_PLAN", plan),
         None => command.env_remove("STILL8_PLAN"),

@@ -2,34 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
-use still8::{Align16, OpTable, Plan, ops};
-use still8_validation::{Failure, Result};
+use still8::Plan;
+use still8::format::Family;
+use still8_validation::host::HostRunner;
+use still8_validation::{Failure, Result, files};
 
-use crate::boards::Core;
-
-static OPERATORS: OpTable = OpTable::new(ops::ALL);
-
-/// A plan file, read.
+/// A plan file, read and checked.
 pub struct PlanFile {
     path: PathBuf,
-    units: Vec<Align16>,
-    len: usize,
+    runner: HostRunner,
 }
 
 impl PlanFile {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`Failure::Data`] where it cannot be read.
+    /// [`Failure::Data`] where it cannot be read or is no plan.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|error| Failure::data(path, error))?;
-        let mut units = vec![Align16::ZERO; Align16::count(bytes.len())];
-        bytemuck::cast_slice_mut(&mut units)[..bytes.len()].copy_from_slice(&bytes);
-        Ok(Self {
-            path: path.to_owned(),
-            units,
-            len: bytes.len(),
-        })
+        let runner = HostRunner::new(&files::read(path)?).map_err(|error| Failure::data(path, error))?;
+        Ok(Self { path: path.to_owned(), runner })
     }
 
     /// Where it lies.
@@ -39,29 +30,21 @@ impl PlanFile {
 
     /// The file's bytes.
     pub fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.units)[..self.len]
+        self.runner.bytes()
     }
 
-    /// The checked plan.
+    /// The checked plan, for kernels of `family`.
     ///
     /// # Errors
-    /// [`Failure::Data`] where it is none.
-    pub fn plan(&self) -> Result<Plan<'_>> {
-        Plan::from_bytes(self.bytes(), &OPERATORS).map_err(|error| Failure::data(&self.path, error))
-    }
-
-    /// The checked plan, for the kernels of `core`.
-    ///
-    /// # Errors
-    /// As [`Self::plan`]; [`Failure::Usage`] names the family that a plan for `core` must have.
-    pub fn plan_for(&self, core: Core) -> Result<Plan<'_>> {
-        let plan = self.plan()?;
-        let (family, wanted) = (plan.family().name(), core.family().name());
-        if family == wanted {
+    /// [`Failure::Usage`] names the family that the plan must have.
+    pub fn plan_for(&self, family: Family) -> Result<Plan<'_>> {
+        let plan = self.runner.plan();
+        if plan.family() == family {
             return Ok(plan);
         }
+        let (found, wanted) = (plan.family().name(), family.name());
         Err(Failure::Usage(format!(
-            "{} is packed for {family} kernels, {core} runs {wanted} ones; use `cargo xtask quantize --family {wanted}`",
+            "{} is packed for {found} kernels, this core runs {wanted} ones; use `cargo xtask quantize --family {wanted}`",
             self.path.display()
         )))
     }

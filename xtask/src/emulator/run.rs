@@ -31,7 +31,7 @@ const SAMPLE_LIMIT: Duration = Duration::from_secs(30);
 pub fn run_plan(core: Core, plan: &Path, inputs: &[i8], profile: bool) -> Result<RunReport> {
     let file = PlanFile::read(plan)?;
     // Before anything is built.
-    file.plan_for(core)?;
+    file.plan_for(core.family())?;
     let mut too_small = Vec::new();
     for board in boards::emulated(core)? {
         let runner = build(&board, Image::Runner)?;
@@ -105,7 +105,7 @@ fn excess(board: &Board, runner: &Path, file: &PlanFile, profile: bool) -> Resul
     let Some(memory) = &board.memory else {
         return Ok(None);
     };
-    let plan = file.plan_for(board.core)?;
+    let plan = file.plan_for(board.family())?;
     let arena = memory
         .arena
         .map_or_else(|| unused_ram(runner), |arena| Ok(arena.length))?;
@@ -136,7 +136,7 @@ fn run_built(
     inputs: &[i8],
     profile: bool,
 ) -> Result<RunReport> {
-    let plan = file.plan_for(board.core)?;
+    let plan = file.plan_for(board.family())?;
     let elements = |io: Io<'_>| io.shape.iter().map(|&dim| dim as usize).product::<usize>();
     let input_bytes: usize = (0..plan.input_count())
         .filter_map(|i| plan.input(i))

@@ -1,0 +1,2 @@
+//! stub
+use xtask as _;

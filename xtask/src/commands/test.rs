@@ -1,0 +1,79 @@
+//! `cargo xtask test`: every test there is, the emulated ones included.
+
+use std::process::Command;
+
+use still8_validation::{Failure, Result};
+
+use crate::boards::{self, root};
+use crate::commands::setup;
+use crate::console::Console;
+use crate::emulator::find_std;
+use crate::process;
+
+/// A step: what it is, and its command.
+struct Step {
+    what: &'static str,
+    command: Command,
+}
+
+/// Sets up what is missing, then runs every step and reports all that failed.
+///
+/// # Errors
+/// [`Failure::Missing`] where the set-up is incomplete, [`Failure::Missed`] names the steps that failed.
+pub fn run(console: Console) -> Result<()> {
+    let tools = setup::run(false)?;
+    console.say(setup::render(&tools));
+    tools.complete()?;
+    let mut failed = Vec::new();
+    for mut step in steps()? {
+        console.say(format!("\n== {}: {}", step.what, process::command_line(&step.command)));
+        match step.command.status() {
+            Ok(status) if status.success() => {}
+            Ok(status) => failed.push(format!("{} ({status})", step.what)),
+            Err(error) => failed.push(format!("{} ({error})", step.what)),
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Missed(format!("{} of the test steps failed: {}", failed.len(), failed.join(", "))))
+}
+
+fn cargo(folder: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root().join(folder)).args(arguments);
+    command
+}
+
+/// The steps, the workspace's tests last, so that the runner's closing lines are the last ones printed.
+fn steps() -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    let mut doc = cargo(".", &["doc", "--quiet", "--no-deps", "--workspace"]);
+    doc.env("RUSTDOCFLAGS", "-Dwarnings");
+    steps.push(Step { what: "documentation", command: doc });
+    steps.push(Step { what: "firmware formatting", command: cargo("firmware", &["fmt", "--check"]) });
+    let mut targets: Vec<(String, &str)> = Vec::new();
+    for board in boards::load()? {
+        if !targets.iter().any(|(target, _)| *target == board.target) {
+            targets.push((board.target, board.core.name()));
+        }
+    }
+    for (target, core) in targets {
+        // The runtime alone, as a stranger's dependency, for every target that still8 names.
+        let mut build = find_std(&target)?.cargo(&target);
+        build.current_dir(root()).args(["build", "--quiet", "--release", "-p", "still8", "--target", &target]);
+        build.env("STILL8_CORE", core);
+        steps.push(Step { what: "the runtime for a target", command: build });
+    }
+    for target in ["thumbv7em-none-eabihf", "thumbv6m-none-eabi"] {
+        let mut build = find_std(target)?.cargo(target);
+        let family = if target.starts_with("thumbv7em") { "dsp" } else { "portable" };
+        build.current_dir(root().join("tests/downstream")).args(["build", "--quiet", "--release", "--target", target]);
+        build.env("STILL8_PLAN", root().join(format!("tests/corpus/format-1/downstream.{family}.s8")));
+        steps.push(Step { what: "a stranger's firmware crate", command: build });
+    }
+    let mut tests = cargo(".", &["test", "--workspace"]);
+    tests.env("STILL8_REQUIRE_EMULATOR", "1");
+    steps.push(Step { what: "tests", command: tests });
+    Ok(steps)
+}

@@ -1,0 +1,161 @@
+//! `cargo xtask validate`: teacher, float student and int8 student over the test data, judged by the recipe.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::ArrayD;
+use still8::format::Family;
+use still8_validation::data::Dataset;
+use still8_validation::host::HostRunner;
+use still8_validation::model::{DataKind, Model};
+use still8_validation::oracle::Oracle;
+use still8_validation::run::{Outputs, run_float};
+use still8_validation::validate::{Comparison, Report, compare};
+use still8_validation::{Failure, Result, files, render};
+
+use crate::boards::root;
+use crate::commands::quantize::quantize_model;
+use crate::console::Console;
+use crate::emit::emit;
+use crate::engine::{self, Place};
+use crate::quantize::Progress;
+
+/// Options of the command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// A model folder, whose student is quantized afresh; or a plan made from one.
+    pub model: PathBuf,
+    /// The folder of the model that a plan was made from [default: models/NAME].
+    #[arg(long, value_name = "FOLDER")]
+    pub of: Option<PathBuf>,
+    /// Where the int8 student runs: host, cortex-m0 … cortex-m55 or aarch64. An emulated core must give the host's bytes.
+    #[arg(long, default_value = "host", value_name = "CORE")]
+    pub on: Place,
+    /// Only the first N samples.
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
+    /// shipped: the model's test sample; full: the whole test set, made by the model's recipe.
+    #[arg(long, default_value = "shipped", value_parser = ["shipped", "full"])]
+    pub data: String,
+}
+
+/// Validates and reports; whether the limits hold is in the report.
+///
+/// # Errors
+/// By the exit codes of the command contract. A missed limit is not an error here, see [`missed`].
+pub fn run(options: &Options, console: Console) -> Result<Report> {
+    let (model, runner) = open(options, console)?;
+    let recipe = model.recipe();
+    let mut data = model.dataset(if options.data == "full" { DataKind::Full } else { DataKind::Test })?;
+    if let Some(samples) = options.samples {
+        if samples == 0 {
+            return Err(Failure::Usage("--samples 0: nothing to validate; give 1 or more".into()));
+        }
+        data.truncate(samples);
+    }
+
+    let float = float_outputs(&model.student()?, &data, "float student", console)?;
+    let teacher = model.teacher()?.map(|path| float_outputs(&path, &data, "teacher", console)).transpose()?;
+    let host = engine::run(Place::Host, &runner, &data, false, console)?;
+    let mut mismatches = None;
+    let mut outputs = host.outputs;
+    if options.on != Place::Host {
+        let device = engine::run(options.on, &runner, &data, false, console)?;
+        let (host, device_bytes) = (outputs.bytes(), device.outputs.bytes());
+        mismatches = Some(host.iter().zip(&device_bytes).filter(|(a, b)| a != b).count() as u64);
+        outputs = device.outputs;
+    }
+    let int8 = match &outputs.dequantized()[..] {
+        [(_, tensor)] => Outputs::from_tensor(tensor)?,
+        several => {
+            return Err(Failure::Unsupported(format!(
+                "a classification has one output; `{}` has {}",
+                recipe.name,
+                several.len()
+            )));
+        }
+    };
+    let mut report = compare(&Comparison {
+        model: &recipe.name,
+        dataset: &options.data,
+        on: options.on.name(),
+        classes: recipe.classes.names(),
+        labels: data.labels.as_deref(),
+        teacher: teacher.as_ref(),
+        float: Some(&float),
+        int8: &int8,
+    })?;
+    report.byte_mismatches = mismatches;
+    report.judge(&recipe.thresholds);
+    console.say(render::text(&report));
+    Ok(report)
+}
+
+/// The failure that a report with a missed limit is.
+///
+/// # Errors
+/// [`Failure::Missed`] names every limit that was missed.
+pub fn missed(report: &Report) -> Result<()> {
+    let missed: Vec<String> = report
+        .verdicts
+        .iter()
+        .filter(|verdict| !verdict.passed)
+        .map(|verdict| {
+            let value = verdict.value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.4}"));
+            format!("{}: {value}, limit {}", verdict.name, verdict.limit)
+        })
+        .collect();
+    if missed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Missed(format!("{} misses its limits: {}", report.model, missed.join("; "))))
+    }
+}
+
+/// The model and the plan to validate.
+fn open(options: &Options, console: Console) -> Result<(Model, HostRunner)> {
+    let path = &options.model;
+    if path.is_dir() || path.extension().is_some_and(|extension| extension == "toml") {
+        let model = Model::open(path)?;
+        let quantized = quantize_model(path, console)?;
+        let plan = emit(&quantized.network, Family::Portable)?;
+        let runner = HostRunner::new(&plan.bytes).map_err(|error| Failure::data(path, error))?;
+        return Ok((model, runner));
+    }
+    let runner = HostRunner::open(path)?;
+    let name = runner.plan().name().to_owned();
+    let folder = options.of.clone().unwrap_or_else(|| root().join("models").join(&name));
+    if !folder.exists() {
+        return Err(Failure::Usage(format!(
+            "{}: the plan's model `{name}` is not in models/; say with --of FOLDER which model it was made from",
+            path.display()
+        )));
+    }
+    let model = Model::open(&folder)?;
+    let student = files::sha256_file(&model.student()?)?;
+    let source: String = runner.plan().header().source_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    if source != student {
+        console.warn(format!("{} was not made from this student of {}: its source has another hash", path.display(), folder.display()));
+    }
+    Ok((model, runner))
+}
+
+/// A float network's logits on all samples.
+///
+/// # Errors
+/// Those of [`Oracle`], and [`Failure::Data`] for int8 data, which a float network cannot take.
+pub fn float_outputs(onnx: &Path, data: &Dataset, what: &str, console: Console) -> Result<Outputs> {
+    let oracle = Oracle::load(onnx, &[])?;
+    let shapes = oracle.input_shapes();
+    let [shape] = &shapes[..] else {
+        return Err(Failure::Unsupported(format!("{}: a classification has one input, not {}", onnx.display(), shapes.len())));
+    };
+    let network = |sample: &[f32]| {
+        let input = ArrayD::from_shape_vec(shape.clone(), sample.to_vec()).map_err(|error| Failure::data(onnx, error))?;
+        let outputs = oracle.run(&[input])?;
+        Ok(outputs.first().map_or_else(Vec::new, |logits| logits.iter().copied().collect()))
+    };
+    let (_, tensor) = data.inputs.first().ok_or_else(|| Failure::Data(format!("{}: no input", data.origin)))?;
+    let bar = console.progress(&format!("running the {what}"));
+    bar.start(data.samples());
+    run_float(network, tensor, |_| bar.step())
+}
