@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use still8_validation::Result;
-use xtask::commands::{bench, demo, flash, inspect, quantize, run, setup, test, validate};
+use xtask::commands::{bench, demo, flash, inspect, ops, quantize, run, setup, tables, test, validate};
 use xtask::console::Console;
 
 /// Distil, quantize, run and prove small int8 models on microcontrollers.
@@ -53,6 +53,10 @@ enum Command {
     #[command(after_help = "Examples:\n  cargo xtask bench\n  \
         cargo xtask bench models/fashion --on cortex-m4 --on cortex-m0 --portable")]
     Bench(bench::Options),
+    /// List the ONNX operators that are taken, and which kernel runs each operator of a plan on each core.
+    Ops,
+    /// Measure every model again and write the tables of the READMEs.
+    Tables,
     /// Build the application with a model inside and put it on a board, or into the board's emulator.
     #[command(after_help = "Examples:\n  cargo xtask flash models/motion --board microbit\n  \
         cargo xtask flash models/fashion --board stm32f405")]
@@ -93,6 +97,8 @@ fn dispatch(command: Command, console: Console) -> Result<()> {
         }
         Command::Test => test::run(console)?,
         Command::Bench(options) => console.finish(&bench::run(&options, console)?),
+        Command::Ops => console.finish(&ops::run(console)),
+        Command::Tables => tables::run(console)?,
         Command::Flash(options) => console.finish(&flash::run(&options, console)?),
         Command::Setup { check } => {
             let report = setup::run(check)?;

@@ -8,6 +8,8 @@ use still8::format::{
     Pool2dParams, TransposeParams,
 };
 
+use crate::quantize::accumulator_bound;
+
 /// A tensor in the device's layout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
@@ -181,6 +183,22 @@ impl Network {
             Kind::FullyConnected { weights, .. } => weights.len() as u64,
             _ => 0,
         }
+    }
+
+    /// Largest |accumulator| over an op's output channels on any input; `None` for ops without weights.
+    pub fn accumulator_bound(&self, op: &Op) -> Option<i64> {
+        let (weights, channels) = (op.kind.weights(), op.kind.channels());
+        let k = weights.len().checked_div(channels.len())?;
+        let bound = |(c, channel): (usize, &ChannelRecord)| {
+            let bias = channel.bias.into();
+            match op.kind {
+                Kind::DepthwiseConv2d { .. } => {
+                    accumulator_bound(weights.iter().skip(c).step_by(channels.len()).copied(), bias)
+                }
+                _ => accumulator_bound(weights[c * k..][..k].iter().copied(), bias),
+            }
+        };
+        channels.iter().enumerate().map(bound).max()
     }
 
     /// Weights and biases of the whole network.

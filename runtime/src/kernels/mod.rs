@@ -2,7 +2,7 @@
 //!
 //! The portable kernels define what every operator computes; a variant beside them must equal them bit for bit.
 
-use crate::format::Family;
+use crate::format::{Family, OpCode};
 
 pub(crate) mod convolution;
 #[cfg(any(kernels_dsp, test))]
@@ -23,6 +23,14 @@ pub const FAMILY: Family = if cfg!(kernels_dsp) {
 } else {
     Family::Portable
 };
+
+/// Operators that a family has kernels of its own for; all others run the portable ones.
+pub const fn variants(family: Family) -> &'static [OpCode] {
+    match family {
+        Family::Dsp => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected],
+        Family::Portable | Family::Helium | Family::Neon => &[],
+    }
+}
 
 /// Name of the kernel variant, for boot lines and reports.
 pub const NAME: &str = FAMILY.name();

@@ -4,6 +4,7 @@
 //! stream, so that memory does not grow with the number of samples.
 
 mod histogram;
+mod probe;
 
 use std::str::FromStr;
 
@@ -13,6 +14,7 @@ use still8_validation::oracle::Oracle;
 use still8_validation::{Failure, Result};
 
 pub use histogram::Histogram;
+pub use probe::{RANDOM_RANGES, relative_variation};
 
 /// How a range is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,8 +5,10 @@ pub mod demo;
 pub mod flash;
 pub mod setup;
 pub mod inspect;
+pub mod ops;
 pub mod quantize;
 pub mod run;
+pub mod tables;
 pub mod test;
 pub mod validate;
 

@@ -103,6 +103,8 @@ pub struct Layer {
     pub weights_bytes: usize,
     /// Device layout.
     pub output_shape: [usize; 4],
+    /// Largest |accumulator| on any input, proven below 2³¹; `null` for ops without weights.
+    pub accumulator_bound: Option<i64>,
     /// Against the float run, errors of earlier layers included; `null` for ops that only move data.
     pub sqnr_db: Option<f64>,
 }
@@ -128,6 +130,11 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     Ok(report)
 }
 
+/// Whether the source is a model folder or its model.toml; anything else is taken for an ONNX file.
+fn is_model(source: &Path) -> bool {
+    source.is_dir() || source.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+}
+
 /// What the options and the recipe say.
 struct Prepared {
     onnx: PathBuf,
@@ -139,8 +146,7 @@ impl Prepared {
     fn open(options: &Options) -> Result<Self> {
         let source = &options.source;
         let mut settings = Settings { dims: options.dim.clone(), ..Settings::default() };
-        let bare = source.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
-        let model = if bare { None } else { Some(Model::open(source)?) };
+        let model = if is_model(source) { Some(Model::open(source)?) } else { None };
         let onnx = match &model {
             Some(model) => {
                 let recipe = model.recipe();
@@ -172,7 +178,7 @@ impl Prepared {
         let specs = source.inputs(&self.settings.input_ranges);
         match (&options.calib, &self.model) {
             (Some(text), _) => match text.strip_prefix("random:") {
-                Some(random) => random_data(random, specs),
+                Some(random) => random_data(random, specs, source, &self.settings),
                 None => Dataset::load(Path::new(text), &specs),
             },
             (None, Some(model)) => model.dataset(DataKind::Calibration),
@@ -184,8 +190,8 @@ impl Prepared {
     }
 }
 
-/// `SEED` or `SEED:LOW..HIGH`.
-fn random_data(text: &str, mut specs: Vec<InputSpec>) -> Result<Dataset> {
+/// `SEED` or `SEED:LOW..HIGH`; without a range, the recipe's or the one that serves best.
+fn random_data(text: &str, mut specs: Vec<InputSpec>, source: &Source, settings: &Settings) -> Result<Dataset> {
     let wrong = || Failure::Usage(format!("--calib random:{text}: expected random:SEED or random:SEED:LOW..HIGH"));
     let (seed, range) = match text.split_once(':') {
         Some((seed, range)) => {
@@ -201,7 +207,7 @@ fn random_data(text: &str, mut specs: Vec<InputSpec>) -> Result<Dataset> {
     for spec in &mut specs {
         spec.range = range.or(spec.range);
     }
-    Ok(Dataset::random(seed.parse().map_err(|_| wrong())?, &specs, RANDOM_SAMPLES))
+    source.random_data(seed.parse().map_err(|_| wrong())?, &specs, RANDOM_SAMPLES, settings)
 }
 
 fn report(
@@ -225,6 +231,7 @@ fn report(
             macs: network.macs(op),
             weights_bytes: op.kind.weights().len(),
             output_shape: network.tensors[op.output].shape,
+            accumulator_bound: network.accumulator_bound(op),
             sqnr_db: quantized.sqnr_db[index].filter(|db| db.is_finite()),
         })
         .collect();

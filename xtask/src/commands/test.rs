@@ -52,6 +52,14 @@ fn steps() -> Result<Vec<Step>> {
     doc.env("RUSTDOCFLAGS", "-Dwarnings");
     steps.push(Step { what: "documentation", command: doc });
     steps.push(Step { what: "firmware formatting", command: cargo("firmware", &["fmt", "--check"]) });
+    for (target, board) in [("thumbv7em-none-eabihf", "mps2-an386"), ("thumbv6m-none-eabi", "microbit")] {
+        let mut clippy = find_std(target)?.cargo(target);
+        clippy.current_dir(root().join("firmware")).args(["clippy", "--quiet", "--release", "--bin", "runner"]);
+        clippy.args(["--no-default-features", "--features", "semihosting", "--target", target]);
+        clippy.arg("--target-dir").arg(root().join("target/firmware/clippy")).env("STILL8_BOARD", board);
+        clippy.args(["--", "-Dwarnings"]);
+        steps.push(Step { what: "firmware lints", command: clippy });
+    }
     let mut targets: Vec<(String, &str)> = Vec::new();
     for board in boards::load()? {
         if !targets.iter().any(|(target, _)| *target == board.target) {
@@ -72,8 +80,29 @@ fn steps() -> Result<Vec<Step>> {
         build.env("STILL8_PLAN", root().join(format!("tests/corpus/format-1/downstream.{family}.s8")));
         steps.push(Step { what: "a stranger's firmware crate", command: build });
     }
+    if let Some(step) = address_sanitizer() {
+        steps.push(step);
+    }
     let mut tests = cargo(".", &["test", "--workspace"]);
     tests.env("STILL8_REQUIRE_EMULATOR", "1");
     steps.push(Step { what: "tests", command: tests });
     Ok(steps)
+}
+
+/// The runtime's tests with every access checked: the kernels' `unsafe` code runs on the host over models of its
+/// instructions. Needs a nightly compiler; without one the step is left out, and that is said.
+fn address_sanitizer() -> Option<Step> {
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    let mut version = Command::new("rustup");
+    version.args(["run", "nightly", "rustc", "--version", "--verbose"]);
+    let found = process::run(&mut version, std::time::Duration::from_secs(30), "");
+    if !found.is_ok_and(|found| found.success() && found.text().contains(TARGET)) {
+        println!("SKIPPED: AddressSanitizer (no nightly compiler for {TARGET})");
+        return None;
+    }
+    let mut command = Command::new("rustup");
+    command.current_dir(root()).args(["run", "nightly", "cargo", "test", "--quiet", "-p", "still8", "--lib"]);
+    command.args(["--target", TARGET, "--target-dir", "target/sanitizer"]).env("RUSTFLAGS", "-Zsanitizer=address");
+    command.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
+    Some(Step { what: "the runtime under AddressSanitizer", command })
 }

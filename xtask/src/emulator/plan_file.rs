@@ -33,12 +33,17 @@ impl PlanFile {
         self.runner.bytes()
     }
 
+    /// The plan, whatever its family.
+    pub fn plan(&self) -> Plan<'_> {
+        self.runner.plan()
+    }
+
     /// The checked plan, for kernels of `family`.
     ///
     /// # Errors
     /// [`Failure::Usage`] names the family that the plan must have.
     pub fn plan_for(&self, family: Family) -> Result<Plan<'_>> {
-        let plan = self.runner.plan();
+        let plan = self.plan();
         if plan.family() == family {
             return Ok(plan);
         }

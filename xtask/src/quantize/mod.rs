@@ -2,7 +2,7 @@
 
 mod channel;
 mod fuse;
-mod golden;
+pub mod golden;
 mod layout;
 mod lower;
 mod lower_ops;
@@ -14,17 +14,19 @@ use std::path::Path;
 use ndarray::ArrayD;
 use still8_validation::data::{Dataset, InputSpec, Sample};
 use still8_validation::oracle::Oracle;
-use still8_validation::{Failure, Result};
+use still8_validation::{Failure, Result, onnx};
 
 use crate::calibrate::{self, Method};
 use crate::graph::ValueId;
 use crate::import::{self, Imported};
 use crate::network::Network;
 use crate::simplify;
-pub use channel::Int8;
+pub use channel::{Int8, accumulator_bound};
 
 /// Samples on which the error of each layer is measured.
 const SQNR_SAMPLES: usize = 64;
+/// Samples of a trial of a random range.
+const TRIAL_SAMPLES: usize = 32;
 /// Fewer calibration samples than this earn a warning.
 const FEW_SAMPLES: usize = 32;
 
@@ -87,6 +89,33 @@ impl Source {
         graph.inputs.iter().map(spec).collect()
     }
 
+    /// Random calibration samples. Inputs without a range in `specs` get the one of [`calibrate::RANDOM_RANGES`] whose
+    /// quantization keeps most of the output's variation.
+    ///
+    /// # Errors
+    /// As [`Self::quantize`].
+    pub fn random_data(&self, seed: u64, specs: &[InputSpec], samples: usize, settings: &Settings) -> Result<Dataset> {
+        let with = |range: [f32; 2]| -> Vec<InputSpec> {
+            specs.iter().map(|spec| InputSpec { range: spec.range.or(Some(range)), ..spec.clone() }).collect()
+        };
+        let mut best = (f64::NEG_INFINITY, calibrate::RANDOM_RANGES[0]);
+        if specs.iter().any(|spec| spec.range.is_none()) {
+            let oracle = Oracle::load_with_dims(&self.path, &[], &self.dims)?;
+            for range in calibrate::RANDOM_RANGES {
+                let data = Dataset::random(seed, &with(range), TRIAL_SAMPLES);
+                let output = |i| Ok(oracle.run(&float_sample(&data, i, oracle.input_shapes()))?.iter().flatten().copied().collect());
+                let outputs = (0..TRIAL_SAMPLES).map(output).collect::<Result<Vec<Vec<f32>>>>()?;
+                let quantized = self.quantize(&data, settings, &Silent)?;
+                let sqnr_db = quantized.sqnr_db.iter().rev().find_map(|&db| db).unwrap_or(0.0);
+                let score = 10.0 * calibrate::relative_variation(&outputs).log10() + sqnr_db;
+                if score > best.0 {
+                    best = (score, range);
+                }
+            }
+        }
+        Ok(Dataset::random(seed, &with(best.1), samples))
+    }
+
     /// Calibrates on `data` and quantizes. `progress` is told the number of steps first, then called for each.
     ///
     /// # Errors
@@ -101,7 +130,15 @@ impl Source {
         }
         let steps = fuse::fuse_activations(graph);
 
-        let values: Vec<ValueId> = graph.inputs.iter().copied().chain(steps.iter().map(|step| step.output)).collect();
+        let in_source = onnx::value_names(&self.path)?;
+        let values: Vec<ValueId> = graph
+            .inputs
+            .iter()
+            .copied()
+            .chain(steps.iter().map(|step| step.output))
+            // Import adds a value where it rewrites a node; such a one shares the range of what it only moves to.
+            .filter(|&value| in_source.contains(&graph.values[value].name))
+            .collect();
         let names: Vec<String> = values.iter().map(|&value| graph.values[value].name.clone()).collect();
         let oracle = Oracle::load_with_dims(&self.path, &names, &self.dims)?;
         let sample = |i: usize| float_sample(data, i, oracle.input_shapes());
@@ -144,7 +181,9 @@ impl Source {
                 let (Some((value, _)), Some(indices)) = (&lowered.op_values[op], &indices[op]) else {
                     continue;
                 };
-                let place = values.iter().position(|other| other == value).unwrap_or(0);
+                let Some(place) = values.iter().position(|other| other == value) else {
+                    continue;
+                };
                 let real: Vec<f32> = floats[place].iter().copied().collect();
                 let tensor = &lowered.network.tensors[lowered.network.ops[op].output];
                 let int8 = Int8 { scale: tensor.scale, zero_point: tensor.zero_point };
@@ -156,7 +195,10 @@ impl Source {
                 lowered.network.golden = Some(outputs.golden);
             }
         }
-        let measured = |(op, noise): (usize, &Noise)| lowered.op_values[op].as_ref().map(|_| noise.db());
+        // Without a signal there is nothing to compare with.
+        let measured = |(op, noise): (usize, &Noise)| {
+            lowered.op_values[op].as_ref().filter(|_| noise.signal > 0.0).map(|_| noise.db())
+        };
         let sqnr_db = noise.iter().enumerate().map(measured).collect();
         Ok(Quantized { network: lowered.network, sqnr_db, warnings, folded: self.folded.clone() })
     }
@@ -179,6 +221,14 @@ impl Noise {
     fn db(&self) -> f64 {
         10.0 * (self.signal / self.error).log10()
     }
+}
+
+/// Progress that nobody watches.
+struct Silent;
+
+impl Progress for Silent {
+    fn start(&self, _steps: usize) {}
+    fn step(&self) {}
 }
 
 /// Told how long work takes.

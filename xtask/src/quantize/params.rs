@@ -29,16 +29,7 @@ pub fn assign(
     let mut extra: HashMap<ValueId, Range> = HashMap::new();
     for step in steps {
         let node = &graph.nodes[step.node];
-        let shares = matches!(
-            node.op,
-            Op::MaxPool { .. }
-                | Op::AveragePool { .. }
-                | Op::Pad { .. }
-                | Op::Concat { .. }
-                | Op::Reshape
-                | Op::Transpose { .. }
-        );
-        if shares {
+        if shares(&node.op) {
             for &input in &node.inputs {
                 groups.join(input, step.output);
             }
@@ -59,9 +50,12 @@ pub fn assign(
     values.extend(steps.iter().map(|step| step.output));
     for &value in &values {
         let group = groups.find(value);
-        // A value that only carries another's elements adds nothing to the range but a pad's value.
+        // A value that only carries others' elements adds nothing to the range but a pad's value, as long as those
+        // were observed.
         let carried = steps.iter().any(|step| {
-            step.output == value && graph.nodes[step.node].inputs.iter().any(|&input| groups.find(input) == group)
+            let node = &graph.nodes[step.node];
+            let observed = |input: &ValueId| ranges.contains_key(input);
+            step.output == value && shares(&node.op) && node.inputs.iter().all(observed)
         });
         if let Some(&range) = fixed.get(&value) {
             widen(group, range);
@@ -88,6 +82,14 @@ pub fn assign(
         params.insert(value, int8);
     }
     params
+}
+
+/// Whether the operator only moves or selects elements.
+fn shares(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::MaxPool { .. } | Op::AveragePool { .. } | Op::Pad { .. } | Op::Concat { .. } | Op::Reshape | Op::Transpose { .. }
+    )
 }
 
 /// Disjoint sets of values that share their quantization.

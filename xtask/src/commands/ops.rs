@@ -1,0 +1,82 @@
+//! `cargo xtask ops`: which operators run where, out of the code.
+
+use serde::Serialize;
+use still8::format::DataType;
+use still8::kernels;
+
+use crate::boards::Core;
+use crate::console::{Console, table};
+use crate::import::OPERATORS;
+
+/// The command's report.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Report {
+    pub schema: u32,
+    /// ONNX operators that import takes.
+    pub onnx: Vec<&'static str>,
+    /// Operators of a plan.
+    pub plan: Vec<Operator>,
+}
+
+/// An operator of a plan.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Operator {
+    pub op: &'static str,
+    pub dtype: &'static str,
+    /// Kernel variant on each core.
+    pub kernels: Vec<Kernel>,
+}
+
+/// The kernel of an operator on a core.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Kernel {
+    pub on: &'static str,
+    pub kernels: &'static str,
+}
+
+/// Collects the table and prints it.
+pub fn run(console: Console) -> Report {
+    let report = report();
+    console.say(render(&report));
+    report
+}
+
+fn report() -> Report {
+    let operator = |entry: &still8::OpEntry| {
+        let kernel = |core: Core| {
+            let own = kernels::variants(core.family()).contains(&entry.code());
+            Kernel { on: core.name(), kernels: if own { core.family().name() } else { "portable" } }
+        };
+        Operator {
+            op: entry.name(),
+            dtype: DataType::Int8.name(),
+            kernels: Core::ALL.map(kernel).to_vec(),
+        }
+    };
+    Report {
+        schema: 1,
+        onnx: OPERATORS.iter().map(|operator| operator.name).collect(),
+        plan: still8::ops::ALL.iter().map(operator).collect(),
+    }
+}
+
+/// The report as text, also for the README.
+fn render(report: &Report) -> String {
+    let mut header = vec!["operator of a plan", "format"];
+    header.extend(Core::ALL.map(Core::name));
+    let mut operators = table(&header);
+    for operator in &report.plan {
+        let mut row = vec![operator.op, operator.dtype];
+        row.extend(operator.kernels.iter().map(|kernel| kernel.kernels));
+        operators.add_row(row);
+    }
+    format!("ONNX operators: {}.\n\n{operators}", report.onnx.join(", "))
+}
+
+/// The table as Markdown.
+pub fn markdown() -> String {
+    render(&report())
+}
