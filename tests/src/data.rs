@@ -131,14 +131,21 @@ impl Tensor {
         }
     }
 
-    /// Keeps the first `samples` samples.
-    pub fn truncate(&mut self, samples: usize) {
-        let elements = self.sample_elements();
-        self.shape[0] = self.shape[0].min(samples);
-        match &mut self.values {
-            Values::Float(values) => values.truncate(samples.saturating_mul(elements)),
-            Values::Int8(values) => values.truncate(samples.saturating_mul(elements)),
+    /// The samples at these indices, all of which must exist.
+    fn pick(&self, indices: &[usize]) -> Self {
+        fn gather<T: Copy>(values: &[T], elements: usize, indices: &[usize]) -> Vec<T> {
+            indices
+                .iter()
+                .flat_map(|&i| &values[i * elements..][..elements])
+                .copied()
+                .collect()
         }
+        let elements = self.sample_elements();
+        let values = match &self.values {
+            Values::Float(values) => Values::Float(gather(values, elements, indices)),
+            Values::Int8(values) => Values::Int8(gather(values, elements, indices)),
+        };
+        Self::new([&[indices.len()], &self.shape[1..]].concat(), values)
     }
 }
 
@@ -225,13 +232,18 @@ impl Dataset {
         self.inputs.first().map_or(0, |(_, tensor)| tensor.samples())
     }
 
-    /// Keeps the first `samples` samples.
-    pub fn truncate(&mut self, samples: usize) {
+    /// Keeps `samples` samples, spread evenly over all of them, so that files in the order of their classes serve too.
+    pub fn thin(&mut self, samples: usize) {
+        let all = self.samples();
+        if samples >= all {
+            return;
+        }
+        let indices: Vec<usize> = (0..samples).map(|i| i * all / samples).collect();
         self.inputs
             .iter_mut()
-            .for_each(|(_, tensor)| tensor.truncate(samples));
+            .for_each(|(_, tensor)| *tensor = tensor.pick(&indices));
         if let Some(labels) = &mut self.labels {
-            labels.truncate(samples);
+            *labels = indices.iter().map(|&i| labels[i]).collect();
         }
     }
 
@@ -268,6 +280,21 @@ impl Dataset {
             })
         };
         self.inputs.iter().filter_map(count).collect()
+    }
+
+    /// Refuses samples that are quantized already, which say nothing about real ranges.
+    ///
+    /// # Errors
+    /// [`Failure::Data`] that names the input.
+    pub fn require_float(&self) -> Result<()> {
+        let quantized = |(_, tensor): &&(String, Tensor)| matches!(tensor.values(), Values::Int8(_));
+        match self.inputs.iter().find(quantized) {
+            Some((input, _)) => Err(Failure::Data(format!(
+                "{}: `{input}` is int8, which is quantized already; give float32 in the model's own units",
+                self.origin
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Refuses NaN and infinity, which no range can be drawn from.

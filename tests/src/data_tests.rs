@@ -200,17 +200,21 @@ fn seed_fixes_random_samples() {
 }
 
 #[test]
-fn truncate_keeps_the_first_samples() {
+fn thin_spreads_over_all_samples() {
     let file = npz(&[
-        ("x", npy(&[2, 1, 2, 2], &[1i8, 2, 3, 4, 5, 6, 7, 8])),
-        ("y", npy(&[2], &[1u8, 0])),
+        ("x", npy(&[4, 1, 1, 2], &[1i8, 2, 3, 4, 5, 6, 7, 8])),
+        ("y", npy(&[4], &[0u8, 0, 1, 1])),
     ]);
-    let mut data = parse(&file, &[image()]).unwrap();
-    data.truncate(5);
-    assert_eq!(data.samples(), 2);
-    data.truncate(1);
-    assert_eq!((data.samples(), data.labels.as_deref()), (1, Some(&[1][..])));
-    assert_eq!(data.inputs[0].1.values(), &Values::Int8(vec![1, 2, 3, 4]));
+    let spec = InputSpec {
+        shape: vec![1, 1, 1, 2],
+        ..image()
+    };
+    let mut data = parse(&file, &[spec]).unwrap();
+    data.thin(5);
+    assert_eq!(data.samples(), 4);
+    data.thin(2);
+    assert_eq!((data.samples(), data.labels.as_deref()), (2, Some(&[0, 1][..])));
+    assert_eq!(data.inputs[0].1.values(), &Values::Int8(vec![1, 2, 5, 6]));
 }
 
 #[test]

@@ -62,7 +62,16 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(unwritable)?;
+    let no_folder = |error| {
+        Failure::data(
+            path,
+            format_args!(
+                "cannot be written: the folder {} cannot be made: {error}",
+                folder.display()
+            ),
+        )
+    };
+    fs::create_dir_all(folder).map_err(no_folder)?;
     let mut file = new_file(folder).map_err(unwritable)?;
     let mut buffer = io::BufWriter::new(file.as_file_mut());
     write(&mut buffer)

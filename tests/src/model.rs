@@ -39,6 +39,12 @@ impl Model {
         } else {
             path.to_owned()
         };
+        if path.is_dir() && !file.exists() {
+            return Err(Failure::data(
+                path,
+                format!("a folder without {FILE_NAME}; give a model's folder or an ONNX file"),
+            ));
+        }
         let text = files::read(&file)?;
         let text = str::from_utf8(&text).map_err(|error| Failure::data(&file, error))?;
         let recipe = Recipe::parse(&file, text)?;

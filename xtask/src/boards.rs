@@ -172,12 +172,20 @@ impl Board {
 
     /// Weight order that its kernels take.
     pub fn family(&self) -> Family {
-        if self.portable_kernels { Family::Portable } else { self.core.family() }
+        if self.portable_kernels {
+            Family::Portable
+        } else {
+            self.core.family()
+        }
     }
 
     /// What the runtime's `STILL8_CORE` is for its images.
     pub fn kernels(&self) -> &'static str {
-        if self.portable_kernels { "portable" } else { self.core.name() }
+        if self.portable_kernels {
+            "portable"
+        } else {
+            self.core.name()
+        }
     }
 }
 

@@ -22,8 +22,11 @@ impl Console {
         if self.quiet {
             return;
         }
-        let mut out: Box<dyn Write> =
-            if self.json { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
+        let mut out: Box<dyn Write> = if self.json {
+            Box::new(std::io::stderr())
+        } else {
+            Box::new(std::io::stdout())
+        };
         // A closed pipe is the reader's choice, not a failure.
         let _ = writeln!(out, "{}", text.as_ref());
     }
@@ -45,7 +48,8 @@ impl Console {
     /// Prints the JSON object where it was asked for.
     pub fn finish(&self, report: &impl Serialize) {
         if self.json {
-            let text = serde_json::to_string_pretty(report).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"));
+            let text = serde_json::to_string_pretty(report)
+                .unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"));
             let _ = writeln!(std::io::stdout(), "{text}");
         }
     }
@@ -53,7 +57,11 @@ impl Console {
     /// A progress bar on a terminal; elsewhere one plain line.
     pub fn progress(&self, what: &str) -> Bar {
         let terminal = std::io::stderr().is_terminal();
-        let target = if self.quiet || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target = if self.quiet || !terminal {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
         if !self.quiet && !terminal {
             eprintln!("{what} ...");
         }
@@ -87,6 +95,8 @@ impl Drop for Bar {
 /// An empty table with a header.
 pub fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::ASCII_MARKDOWN).set_header(header);
+    table
+        .load_style(comfy_table::presets::ASCII_MARKDOWN)
+        .set_header(header);
     table
 }

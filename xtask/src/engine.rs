@@ -44,7 +44,11 @@ impl FromStr for Place {
     type Err = Failure;
 
     fn from_str(name: &str) -> Result<Self> {
-        if name == "host" { Ok(Self::Host) } else { name.parse().map(Self::Core) }
+        if name == "host" {
+            Ok(Self::Host)
+        } else {
+            name.parse().map(Self::Core)
+        }
     }
 }
 
@@ -62,7 +66,13 @@ pub struct Execution {
 ///
 /// # Errors
 /// [`Failure::Data`] where the data do not fit the plan; those of [`emulator::run_plan`].
-pub fn run(place: Place, runner: &HostRunner, data: &Dataset, profile: bool, console: Console) -> Result<Execution> {
+pub fn run(
+    place: Place,
+    runner: &HostRunner,
+    data: &Dataset,
+    profile: bool,
+    console: Console,
+) -> Result<Execution> {
     let plan = runner.plan();
     let transfer = Transfer::new(&plan);
     let inputs = transfer.to_device(data)?;
@@ -70,7 +80,10 @@ pub fn run(place: Place, runner: &HostRunner, data: &Dataset, profile: bool, con
         Place::Host => {
             let bar = console.progress("running on the host");
             crate::quantize::Progress::start(&bar, inputs.samples);
-            (runner.run_device(&inputs, |_| crate::quantize::Progress::step(&bar)), None)
+            (
+                runner.run_device(&inputs, |_| crate::quantize::Progress::step(&bar)),
+                None,
+            )
         }
         Place::Core(core) => {
             let report = run_on_core(core, runner, &inputs.bytes, profile, console)?;
@@ -78,14 +91,24 @@ pub fn run(place: Place, runner: &HostRunner, data: &Dataset, profile: bool, con
         }
     };
     let outputs = transfer.to_source(inputs.samples, &bytes)?;
-    Ok(Execution { outputs, inputs: inputs.report, report })
+    Ok(Execution {
+        outputs,
+        inputs: inputs.report,
+        report,
+    })
 }
 
 /// Runs samples in the device's layout on an emulated core.
 ///
 /// # Errors
 /// Those of [`emulator::run_plan`].
-pub fn run_on_core(core: Core, runner: &HostRunner, inputs: &[i8], profile: bool, console: Console) -> Result<RunReport> {
+pub fn run_on_core(
+    core: Core,
+    runner: &HostRunner,
+    inputs: &[i8],
+    profile: bool,
+    console: Console,
+) -> Result<RunReport> {
     let plan = runner.plan();
     let bytes = if plan.family() == core.family() {
         runner.bytes().to_vec()
@@ -97,8 +120,12 @@ pub fn run_on_core(core: Core, runner: &HostRunner, inputs: &[i8], profile: bool
         ));
         repack(&plan, core.family())?
     };
-    let unwritable = |error: std::io::Error| Failure::Data(format!("a temporary plan file cannot be written: {error}"));
-    let mut file = tempfile::Builder::new().suffix(".s8").tempfile().map_err(unwritable)?;
+    let unwritable =
+        |error: std::io::Error| Failure::Data(format!("a temporary plan file cannot be written: {error}"));
+    let mut file = tempfile::Builder::new()
+        .suffix(".s8")
+        .tempfile()
+        .map_err(unwritable)?;
     file.write_all(&bytes).map_err(unwritable)?;
     emulator::run_plan(core, file.path(), inputs, profile)
 }

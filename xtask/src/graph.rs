@@ -156,7 +156,11 @@ impl Graph {
     /// Indices of the nodes that read `value`, in order, one entry a use.
     pub fn readers(&self, value: ValueId) -> Vec<usize> {
         let uses = |node: &Node| node.inputs.iter().filter(|&&input| input == value).count();
-        self.nodes.iter().enumerate().flat_map(|(i, node)| std::iter::repeat_n(i, uses(node))).collect()
+        self.nodes
+            .iter()
+            .enumerate()
+            .flat_map(|(i, node)| std::iter::repeat_n(i, uses(node)))
+            .collect()
     }
 
     /// The node that writes `value`, `None` for inputs and constants.
@@ -171,7 +175,11 @@ impl Graph {
 
     /// Adds a constant and returns its id.
     pub fn add_constant(&mut self, name: impl Into<String>, contents: ArrayD<f32>) -> ValueId {
-        self.values.push(Value { name: name.into(), shape: contents.shape().to_vec(), constant: Some(contents) });
+        self.values.push(Value {
+            name: name.into(),
+            shape: contents.shape().to_vec(),
+            constant: Some(contents),
+        });
         self.values.len() - 1
     }
 }

@@ -4,8 +4,8 @@
 //! whatever the family of the plan.
 
 use still8::format::{
-    AddParams, ChannelRecord, ConcatParams, Conv2dParams, FullyConnectedParams, MeanParams, OpCode, PadParams,
-    Pool2dParams, TransposeParams,
+    AddParams, ChannelRecord, ConcatParams, Conv2dParams, FullyConnectedParams, MeanParams, OpCode,
+    PadParams, Pool2dParams, TransposeParams,
 };
 
 use crate::quantize::accumulator_bound;
@@ -53,11 +53,23 @@ pub struct Op {
 #[allow(missing_docs)]
 pub enum Kind {
     /// Weights `[c_out][kernel_h][kernel_w][c_in / groups]`.
-    Conv2d { params: Conv2dParams, weights: Vec<i8>, channels: Vec<ChannelRecord> },
+    Conv2d {
+        params: Conv2dParams,
+        weights: Vec<i8>,
+        channels: Vec<ChannelRecord>,
+    },
     /// Weights `[kernel_h][kernel_w][c_out]`.
-    DepthwiseConv2d { params: Conv2dParams, weights: Vec<i8>, channels: Vec<ChannelRecord> },
+    DepthwiseConv2d {
+        params: Conv2dParams,
+        weights: Vec<i8>,
+        channels: Vec<ChannelRecord>,
+    },
     /// Weights `[c_out][k]`.
-    FullyConnected { params: FullyConnectedParams, weights: Vec<i8>, channels: Vec<ChannelRecord> },
+    FullyConnected {
+        params: FullyConnectedParams,
+        weights: Vec<i8>,
+        channels: Vec<ChannelRecord>,
+    },
     Add(AddParams),
     AveragePool2d(Pool2dParams),
     MaxPool2d(Pool2dParams),
@@ -65,10 +77,14 @@ pub enum Kind {
     Pad(PadParams),
     Concat(ConcatParams),
     /// Entry d is round(2²⁰ · exp(−scale · d)).
-    Softmax { table: Vec<u32> },
+    Softmax {
+        table: Vec<u32>,
+    },
     Transpose(TransposeParams),
     /// Entry i is the output for i − 128.
-    Table { table: Vec<i8> },
+    Table {
+        table: Vec<i8>,
+    },
 }
 
 impl Kind {
@@ -179,7 +195,9 @@ impl Network {
                 let c_out = self.tensors[op.output].shape[3].max(1) as u64;
                 output * (weights.len() as u64 / c_out)
             }
-            Kind::DepthwiseConv2d { params, .. } => output * params.kernel.iter().map(|&k| u64::from(k)).product::<u64>(),
+            Kind::DepthwiseConv2d { params, .. } => {
+                output * params.kernel.iter().map(|&k| u64::from(k)).product::<u64>()
+            }
             Kind::FullyConnected { weights, .. } => weights.len() as u64,
             _ => 0,
         }
@@ -203,6 +221,9 @@ impl Network {
 
     /// Weights and biases of the whole network.
     pub fn parameters(&self) -> usize {
-        self.ops.iter().map(|op| op.kind.weights().len() + op.kind.channels().len()).sum()
+        self.ops
+            .iter()
+            .map(|op| op.kind.weights().len() + op.kind.channels().len())
+            .sum()
     }
 }

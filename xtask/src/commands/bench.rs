@@ -80,8 +80,16 @@ pub struct Op {
 /// # Errors
 /// [`Failure::Missing`] without emulator or compiler; those of quantize.
 pub fn run(options: &Options, console: Console) -> Result<Report> {
-    let models = if options.models.is_empty() { every_model()? } else { options.models.clone() };
-    let cores = if options.on.is_empty() { vec![Core::CortexM4] } else { options.on.clone() };
+    let models = if options.models.is_empty() {
+        every_model()?
+    } else {
+        options.models.clone()
+    };
+    let cores = if options.on.is_empty() {
+        vec![Core::CortexM4]
+    } else {
+        options.on.clone()
+    };
     let mut results = Vec::new();
     for model in &models {
         let network = load(model, console)?;
@@ -104,8 +112,11 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
 pub fn every_model() -> Result<Vec<PathBuf>> {
     let folder = root().join("models");
     let entries = std::fs::read_dir(&folder).map_err(|error| Failure::data(&folder, error))?;
-    let mut models: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.join("model.toml").exists()).collect();
+    let mut models: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("model.toml").exists())
+        .collect();
     models.sort();
     Ok(models)
 }
@@ -121,14 +132,26 @@ fn load(model: &Path, console: Console) -> Result<Network> {
 fn measure(network: &Network, core: Core, portable_kernels: bool) -> Result<Measurement> {
     let golden = network.golden.as_ref();
     let input = &golden
-        .ok_or_else(|| Failure::Data(format!("`{}` has no golden input to run; quantize it again", network.name)))?
+        .ok_or_else(|| {
+            Failure::Data(format!(
+                "`{}` has no golden input to run; quantize it again",
+                network.name
+            ))
+        })?
         .input;
-    let unwritable = |error: std::io::Error| Failure::Data(format!("a temporary plan file cannot be written: {error}"));
+    let unwritable =
+        |error: std::io::Error| Failure::Data(format!("a temporary plan file cannot be written: {error}"));
     let mut failure = None;
     for board in boards::emulated(core)? {
-        let board = Board { portable_kernels, ..board };
+        let board = Board {
+            portable_kernels,
+            ..board
+        };
         let emitted = emit(network, board.family())?;
-        let mut file = tempfile::Builder::new().suffix(".s8").tempfile().map_err(unwritable)?;
+        let mut file = tempfile::Builder::new()
+            .suffix(".s8")
+            .tempfile()
+            .map_err(unwritable)?;
         file.write_all(&emitted.bytes).map_err(unwritable)?;
         let report = match emulator::run_on(&board, file.path(), input, true) {
             Ok(report) => report,
@@ -179,28 +202,52 @@ fn render(report: &Report) -> String {
         let total = result.instructions.unwrap_or(f64::NAN);
         for op in &result.ops {
             let instructions = op.instructions.map(|n| n as f64);
-            let cell = |value: Option<f64>, digits: usize| value.map_or_else(|| "-".into(), |v| format!("{v:.digits$}"));
+            let cell = |value: Option<f64>, digits: usize| {
+                value.map_or_else(|| "-".into(), |v| format!("{v:.digits$}"))
+            };
             ops.add_row([
                 op.name.clone(),
                 op.op.to_owned(),
                 op.macs.to_string(),
                 cell(instructions, 0),
-                cell(instructions.filter(|_| op.macs > 0).map(|n| n / op.macs as f64), 2),
-                instructions.filter(|_| total > 0.0).map_or_else(|| "-".into(), |n| format!("{:.1} %", 100.0 * n / total)),
+                cell(
+                    instructions.filter(|_| op.macs > 0).map(|n| n / op.macs as f64),
+                    2,
+                ),
+                instructions
+                    .filter(|_| total > 0.0)
+                    .map_or_else(|| "-".into(), |n| format!("{:.1} %", 100.0 * n / total)),
             ]);
         }
-        text += &format!("{} on {} ({} kernels, {})\n{ops}\n", result.model, result.on, result.kernels, result.board);
+        text += &format!(
+            "{} on {} ({} kernels, {})\n{ops}\n",
+            result.model, result.on, result.kernels, result.board
+        );
     }
-    let mut totals =
-        table(&["model", "core", "kernels", "instructions", "per MAC", "code", "plan", "arena", "statics", "stack"]);
+    let mut totals = table(&[
+        "model",
+        "core",
+        "kernels",
+        "instructions",
+        "per MAC",
+        "code",
+        "plan",
+        "arena",
+        "statics",
+        "stack",
+    ]);
     for result in &report.results {
         let bytes = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         totals.add_row([
             result.model.clone(),
             result.on.to_owned(),
             result.kernels.clone(),
-            result.instructions.map_or_else(|| "-".into(), |n| format!("{n:.0}")),
-            result.instructions.map_or_else(|| "-".into(), |n| format!("{:.2}", n / result.macs as f64)),
+            result
+                .instructions
+                .map_or_else(|| "-".into(), |n| format!("{n:.0}")),
+            result
+                .instructions
+                .map_or_else(|| "-".into(), |n| format!("{:.2}", n / result.macs as f64)),
             bytes(result.code_bytes),
             result.plan_bytes.to_string(),
             result.arena_bytes.to_string(),

@@ -58,7 +58,12 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
         }
     }
     console.say(log.join("\n"));
-    Ok(Report { schema: 1, board: board.name, plan, log })
+    Ok(Report {
+        schema: 1,
+        board: board.name,
+        plan,
+        log,
+    })
 }
 
 /// The plan itself, or that of a model folder in the order of the board's kernels.
@@ -66,7 +71,10 @@ pub fn plan_for(model: &Path, board: &Board, console: Console) -> Result<PathBuf
     if !model.is_dir() {
         return Ok(model.to_owned());
     }
-    let quiet = Console { quiet: true, ..console };
+    let quiet = Console {
+        quiet: true,
+        ..console
+    };
     let options = quantize::Options::new(model.to_owned(), board.family());
     Ok(quantize::run(&options, quiet)?.plan)
 }

@@ -3,11 +3,11 @@
 pub mod bench;
 pub mod demo;
 pub mod flash;
-pub mod setup;
 pub mod inspect;
 pub mod ops;
 pub mod quantize;
 pub mod run;
+pub mod setup;
 pub mod tables;
 pub mod test;
 pub mod validate;
@@ -25,5 +25,8 @@ pub fn target_dir() -> PathBuf {
 
 /// Name of an operator in reports.
 pub fn operator_name(code: OpCode) -> &'static str {
-    still8::ops::ALL.iter().find(|entry| entry.code() == code).map_or("?", |entry| entry.name())
+    still8::ops::ALL
+        .iter()
+        .find(|entry| entry.code() == code)
+        .map_or("?", |entry| entry.name())
 }

@@ -48,7 +48,10 @@ fn report() -> Report {
     let operator = |entry: &still8::OpEntry| {
         let kernel = |core: Core| {
             let own = kernels::variants(core.family()).contains(&entry.code());
-            Kernel { on: core.name(), kernels: if own { core.family().name() } else { "portable" } }
+            Kernel {
+                on: core.name(),
+                kernels: if own { core.family().name() } else { "portable" },
+            }
         };
         Operator {
             op: entry.name(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use still8::format::{DataType, Family};
 use still8_validation::data::{Dataset, InputSpec};
-use still8_validation::model::{DataKind, Model};
+use still8_validation::model::{DataKind, FILE_NAME, Model};
 use still8_validation::recipe::Calibration;
 use still8_validation::{Failure, Result, files};
 
@@ -63,7 +63,14 @@ fn parse_dim(text: &str) -> std::result::Result<(String, usize), String> {
 impl Options {
     /// The defaults for a source.
     pub fn new(source: PathBuf, family: Family) -> Self {
-        Self { source, calib: None, out: None, family, method: None, dim: Vec::new() }
+        Self {
+            source,
+            calib: None,
+            out: None,
+            family,
+            method: None,
+            dim: Vec::new(),
+        }
     }
 }
 
@@ -122,7 +129,14 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     let default = || target_dir().join(format!("{}.{}.s8", quantized.network.name, options.family.name()));
     let plan = options.out.clone().unwrap_or_else(default);
     files::write_atomically(&plan, |file| file.write_all(&emitted.bytes))?;
-    let report = report(&quantized, &emitted, plan, options.family, &prepared.settings, data.samples());
+    let report = report(
+        &quantized,
+        &emitted,
+        plan,
+        options.family,
+        &prepared.settings,
+        data.samples(),
+    );
     for warning in &report.warnings {
         console.warn(warning);
     }
@@ -131,8 +145,11 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
 }
 
 /// Whether the source is a model folder or its model.toml; anything else is taken for an ONNX file.
-fn is_model(source: &Path) -> bool {
-    source.is_dir() || source.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+pub fn is_model(source: &Path) -> bool {
+    source.is_dir()
+        || source
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
 }
 
 /// What the options and the recipe say.
@@ -145,14 +162,23 @@ struct Prepared {
 impl Prepared {
     fn open(options: &Options) -> Result<Self> {
         let source = &options.source;
-        let mut settings = Settings { dims: options.dim.clone(), ..Settings::default() };
-        let model = if is_model(source) { Some(Model::open(source)?) } else { None };
+        let mut settings = Settings {
+            dims: options.dim.clone(),
+            ..Settings::default()
+        };
+        let model = if is_model(source) {
+            Some(Model::open(source)?)
+        } else {
+            None
+        };
         let onnx = match &model {
             Some(model) => {
                 let recipe = model.recipe();
                 settings.name.clone_from(&recipe.name);
                 if let Some([low, high]) = model.input().range {
-                    settings.input_ranges.insert(recipe.input.name.clone(), (low, high));
+                    settings
+                        .input_ranges
+                        .insert(recipe.input.name.clone(), (low, high));
                 }
                 match recipe.quantize.calibration {
                     Some(Calibration::MinMax) => settings.method = Method::MinMax,
@@ -171,32 +197,78 @@ impl Prepared {
         if let Some(method) = options.method {
             settings.method = method;
         }
-        Ok(Self { onnx, model, settings })
+        Ok(Self {
+            onnx,
+            model,
+            settings,
+        })
     }
 
     fn calibration(&self, options: &Options, source: &Source) -> Result<Dataset> {
         let specs = source.inputs(&self.settings.input_ranges);
-        match (&options.calib, &self.model) {
-            (Some(text), _) => match text.strip_prefix("random:") {
-                Some(random) => random_data(random, specs, source, &self.settings),
-                None => Dataset::load(Path::new(text), &specs),
-            },
-            (None, Some(model)) => model.dataset(DataKind::Calibration),
-            (None, None) => Err(Failure::Usage(format!(
-                "{} is a bare ONNX file: give calibration data with --calib FILE.npz, or --calib random:SEED for a first look",
-                self.onnx.display()
-            ))),
+        if let Some(model) = &self.model {
+            expect_input(model, &specs)?;
         }
+        let data = match (&options.calib, &self.model) {
+            (Some(text), _) => match text.strip_prefix("random:") {
+                Some(random) => random_data(random, specs, source, &self.settings)?,
+                None => Dataset::load(Path::new(text), &specs)?,
+            },
+            (None, Some(model)) => model.dataset(DataKind::Calibration)?,
+            (None, None) => {
+                return Err(Failure::Usage(format!(
+                    "{} is a bare ONNX file: give calibration data with --calib FILE.npz, or --calib random:SEED for a first look",
+                    self.onnx.display()
+                )));
+            }
+        };
+        data.require_float()?;
+        Ok(data)
     }
 }
 
+/// Refuses a recipe whose input is not the student's.
+fn expect_input(model: &Model, inputs: &[InputSpec]) -> Result<()> {
+    let stated = model.input();
+    if let [input] = inputs
+        && (&input.name, &input.shape) == (&stated.name, &stated.shape)
+    {
+        return Ok(());
+    }
+    let found: Vec<String> = inputs
+        .iter()
+        .map(|input| format!("`{}` {:?}", input.name, input.shape))
+        .collect();
+    Err(Failure::Usage(format!(
+        "{}: [input] is `{}` {:?}, but the student takes {}; state the student's input",
+        model.folder().join(FILE_NAME).display(),
+        stated.name,
+        stated.shape,
+        found.join(", ")
+    )))
+}
+
 /// `SEED` or `SEED:LOW..HIGH`; without a range, the recipe's or the one that serves best.
-fn random_data(text: &str, mut specs: Vec<InputSpec>, source: &Source, settings: &Settings) -> Result<Dataset> {
-    let wrong = || Failure::Usage(format!("--calib random:{text}: expected random:SEED or random:SEED:LOW..HIGH"));
+fn random_data(
+    text: &str,
+    mut specs: Vec<InputSpec>,
+    source: &Source,
+    settings: &Settings,
+) -> Result<Dataset> {
+    let wrong = || {
+        Failure::Usage(format!(
+            "--calib random:{text}: expected random:SEED or random:SEED:LOW..HIGH"
+        ))
+    };
     let (seed, range) = match text.split_once(':') {
         Some((seed, range)) => {
             let (low, high) = range.split_once("..").ok_or_else(wrong)?;
-            let number = |text: &str| text.parse::<f32>().ok().filter(|x| x.is_finite()).ok_or_else(wrong);
+            let number = |text: &str| {
+                text.parse::<f32>()
+                    .ok()
+                    .filter(|x| x.is_finite())
+                    .ok_or_else(wrong)
+            };
             (seed, Some([number(low)?, number(high)?]))
         }
         None => (text, None),
@@ -207,7 +279,12 @@ fn random_data(text: &str, mut specs: Vec<InputSpec>, source: &Source, settings:
     for spec in &mut specs {
         spec.range = range.or(spec.range);
     }
-    source.random_data(seed.parse().map_err(|_| wrong())?, &specs, RANDOM_SAMPLES, settings)
+    source.random_data(
+        seed.parse().map_err(|_| wrong())?,
+        &specs,
+        RANDOM_SAMPLES,
+        settings,
+    )
 }
 
 fn report(
@@ -256,10 +333,19 @@ fn report(
 }
 
 fn render(report: &Report) -> String {
-    let mut table = crate::console::table(&["layer", "operator", "output n,h,w,c", "MACs", "weights", "SQNR dB"]);
+    let mut table = crate::console::table(&[
+        "layer",
+        "operator",
+        "output n,h,w,c",
+        "MACs",
+        "weights",
+        "SQNR dB",
+    ]);
     for layer in &report.layers {
         let shape = layer.output_shape.map(|dim| dim.to_string()).join(",");
-        let sqnr = layer.sqnr_db.map_or_else(|| "-".to_owned(), |db| format!("{db:.1}"));
+        let sqnr = layer
+            .sqnr_db
+            .map_or_else(|| "-".to_owned(), |db| format!("{db:.1}"));
         table.add_row([
             layer.name.clone(),
             layer.op.to_owned(),
@@ -304,4 +390,3 @@ pub fn quantize_model(model: &Path, console: Console) -> Result<Quantized> {
     let data = prepared.calibration(&options, &source)?;
     source.quantize(&data, &prepared.settings, &console.progress("calibrating"))
 }
-

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use still8_validation::Result;
 use still8_validation::data::{self, Dataset};
 use still8_validation::host::HostRunner;
 use still8_validation::transfer::Transfer;
-use still8_validation::Result;
 
 use crate::console::Console;
 use crate::engine::{self, Place};
@@ -61,15 +61,24 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     let data = Dataset::load(&options.input, &Transfer::new(&runner.plan()).input_specs())?;
     let execution = engine::run(options.on, &runner, &data, false, console)?;
     if execution.inputs.nan > 0 {
-        console.warn(format!("{} input values are NaN; each became its input's zero point", execution.inputs.nan));
+        console.warn(format!(
+            "{} input values are NaN; each became its input's zero point",
+            execution.inputs.nan
+        ));
     }
     if execution.inputs.saturated > 0 {
-        console.warn(format!("{} input values lie outside the plan's input range and were saturated", execution.inputs.saturated));
+        console.warn(format!(
+            "{} input values lie outside the plan's input range and were saturated",
+            execution.inputs.saturated
+        ));
     }
     if let Some(output) = &options.output {
         data::save(output, &execution.outputs.quantized)?;
         if options.float {
-            data::save(&output.with_extension(float_extension(output)), &execution.outputs.dequantized())?;
+            data::save(
+                &output.with_extension(float_extension(output)),
+                &execution.outputs.dequantized(),
+            )?;
         }
     }
     let emulated = execution.report.as_ref();
@@ -93,12 +102,17 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
 
 /// `float.npy` or `float.npz`, as the output itself.
 fn float_extension(output: &std::path::Path) -> String {
-    let extension = output.extension().map_or_else(|| "npy".to_owned(), |e| e.to_string_lossy().into_owned());
+    let extension = output
+        .extension()
+        .map_or_else(|| "npy".to_owned(), |e| e.to_string_lossy().into_owned());
     format!("float.{extension}")
 }
 
 fn render(report: &Report) -> String {
-    let mut text = format!("{} samples on {} ({} kernels", report.samples, report.on, report.kernels);
+    let mut text = format!(
+        "{} samples on {} ({} kernels",
+        report.samples, report.on, report.kernels
+    );
     if let Some(board) = &report.board {
         text += &format!(", board {board}");
     }

@@ -59,6 +59,8 @@ pub struct Item {
 /// Every item.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// Version of this object.
+    pub schema: u32,
     /// In the order in which they were looked for.
     pub items: Vec<Item>,
 }
@@ -113,7 +115,7 @@ pub fn run(check: bool) -> Result<Report> {
     for &(program, packages, purpose) in PROGRAMS {
         items.push(self::program(program, packages, purpose, check));
     }
-    Ok(Report { items })
+    Ok(Report { schema: 1, items })
 }
 
 fn standard_library(target: &str, check: bool) -> Item {
@@ -227,11 +229,13 @@ mod tests {
             note: "install it".into(),
         };
         let missing = Report {
+            schema: 1,
             items: vec![item(State::Present), item(State::Missing)],
         };
         assert_eq!(missing.complete().unwrap_err().exit_code(), 5);
         assert!(
             Report {
+                schema: 1,
                 items: vec![item(State::Installed)]
             }
             .complete()

@@ -15,14 +15,40 @@ use crate::engine::Place;
 /// # Errors
 /// Those of validate and bench; [`Failure::Data`] where a marker is missing. Nothing is half-written.
 pub fn run(console: Console) -> Result<()> {
-    let quiet = Console { quiet: true, ..console };
+    let quiet = Console {
+        quiet: true,
+        ..console
+    };
     let models = bench::every_model()?;
-    let cores = [Core::CortexM0, Core::CortexM3, Core::CortexM4, Core::CortexM7, Core::CortexM33];
-    let measured = bench::run(&bench::Options { models: models.clone(), on: cores.to_vec(), portable: true }, quiet)?;
+    let cores = [
+        Core::CortexM0,
+        Core::CortexM3,
+        Core::CortexM4,
+        Core::CortexM7,
+        Core::CortexM33,
+    ];
+    let measured = bench::run(
+        &bench::Options {
+            models: models.clone(),
+            on: cores.to_vec(),
+            portable: true,
+        },
+        quiet,
+    )?;
 
     let mut accuracy = table(&[
-        "model", "data", "samples", "teacher", "float student", "int8 student", "lost distilling", "lost quantizing",
-        "int8 = float", "KL(teacher, int8)", "plan", "arena",
+        "model",
+        "data",
+        "samples",
+        "teacher",
+        "float student",
+        "int8 student",
+        "lost distilling",
+        "lost quantizing",
+        "int8 = float",
+        "KL(teacher, int8)",
+        "plan",
+        "arena",
     ]);
     for model in &models {
         let mut rows = vec![validated(model, "shipped", quiet)?];
@@ -32,26 +58,53 @@ pub fn run(console: Console) -> Result<()> {
             Err(other) => return Err(other),
         }
         for row in &rows {
-            let sizes = measured.results.iter().find(|result| result.model == row.model);
-            let sizes = sizes.map_or([String::new(), String::new()], |m| [m.plan_bytes.to_string(), m.arena_bytes.to_string()]);
+            let on_m4 = |result: &&bench::Measurement| result.model == row.model && result.family == "dsp";
+            let sizes = measured.results.iter().find(on_m4);
+            let sizes = sizes.map_or([String::new(), String::new()], |m| {
+                [m.plan_bytes.to_string(), m.arena_bytes.to_string()]
+            });
             accuracy.add_row(cells(row).into_iter().chain(sizes));
         }
-        let mut own = table(&["data", "samples", "accuracy", "macro-F1", "lost quantizing", "int8 = float", "KL(teacher, int8)"]);
+        let mut own = table(&[
+            "data",
+            "samples",
+            "accuracy",
+            "macro-F1",
+            "lost quantizing",
+            "int8 = float",
+            "KL(teacher, int8)",
+        ]);
         for row in &rows {
             own.add_row([
                 row.dataset.clone(),
                 row.samples.to_string(),
                 percent(row.int8.accuracy),
-                row.int8.macro_f1.map_or_else(|| "-".into(), |f1| format!("{f1:.4}")),
+                row.int8
+                    .macro_f1
+                    .map_or_else(|| "-".into(), |f1| format!("{f1:.4}")),
                 percent(row.loss.quantization),
                 percent(row.agreement.float_int8),
                 row.kl.map_or_else(|| "-".into(), |kl| format!("{kl:.4}")),
             ]);
         }
-        replace(&model.join("README.md"), "int8", &format!("By `cargo xtask validate`:\n\n{own}"))?;
+        replace(
+            &model.join("README.md"),
+            "int8",
+            &format!("By `cargo xtask validate`:\n\n{own}"),
+        )?;
     }
 
-    let mut counts = table(&["model", "core", "kernels", "instructions", "per MAC", "code", "plan", "arena", "stack"]);
+    let mut counts = table(&[
+        "model",
+        "core",
+        "kernels",
+        "instructions",
+        "per MAC",
+        "code",
+        "plan",
+        "arena",
+        "stack",
+    ]);
     for result in &measured.results {
         let bytes = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         let instructions = result.instructions.unwrap_or(f64::NAN);
@@ -78,7 +131,13 @@ pub fn run(console: Console) -> Result<()> {
 fn validated(model: &Path, data: &str, console: Console) -> Result<Validation> {
     let model = PathBuf::from(model);
     validate::run(
-        &validate::Options { model, of: None, on: Place::Host, samples: None, data: data.to_owned() },
+        &validate::Options {
+            model,
+            of: None,
+            on: Place::Host,
+            samples: None,
+            data: data.to_owned(),
+        },
         console,
     )
 }
@@ -106,8 +165,11 @@ fn cells(report: &Validation) -> Vec<String> {
 fn replace(path: &Path, name: &str, contents: &str) -> Result<()> {
     let text = String::from_utf8(files::read(path)?).map_err(|error| Failure::data(path, error))?;
     let (begin, end) = (format!("<!-- {name}:begin -->"), format!("<!-- {name}:end -->"));
-    let parts = text.split_once(&begin).and_then(|(front, rest)| Some((front, rest.split_once(&end)?.1)));
-    let (front, back) = parts.ok_or_else(|| Failure::data(path, format_args!("the markers {begin} and {end} are missing")))?;
+    let parts = text
+        .split_once(&begin)
+        .and_then(|(front, rest)| Some((front, rest.split_once(&end)?.1)));
+    let (front, back) = parts
+        .ok_or_else(|| Failure::data(path, format_args!("the markers {begin} and {end} are missing")))?;
     let new = format!("{front}{begin}\n\n{contents}\n\n{end}{back}");
     files::write_atomically(path, |file| file.write_all(new.as_bytes()))
 }

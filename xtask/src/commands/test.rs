@@ -26,7 +26,11 @@ pub fn run(console: Console) -> Result<()> {
     tools.complete()?;
     let mut failed = Vec::new();
     for mut step in steps()? {
-        console.say(format!("\n== {}: {}", step.what, process::command_line(&step.command)));
+        console.say(format!(
+            "\n== {}: {}",
+            step.what,
+            process::command_line(&step.command)
+        ));
         match step.command.status() {
             Ok(status) if status.success() => {}
             Ok(status) => failed.push(format!("{} ({status})", step.what)),
@@ -36,7 +40,11 @@ pub fn run(console: Console) -> Result<()> {
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Failure::Missed(format!("{} of the test steps failed: {}", failed.len(), failed.join(", "))))
+    Err(Failure::Missed(format!(
+        "{} of the test steps failed: {}",
+        failed.len(),
+        failed.join(", ")
+    )))
 }
 
 fn cargo(folder: &str, arguments: &[&str]) -> Command {
@@ -50,15 +58,42 @@ fn steps() -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     let mut doc = cargo(".", &["doc", "--quiet", "--no-deps", "--workspace"]);
     doc.env("RUSTDOCFLAGS", "-Dwarnings");
-    steps.push(Step { what: "documentation", command: doc });
-    steps.push(Step { what: "firmware formatting", command: cargo("firmware", &["fmt", "--check"]) });
-    for (target, board) in [("thumbv7em-none-eabihf", "mps2-an386"), ("thumbv6m-none-eabi", "microbit")] {
+    steps.push(Step {
+        what: "documentation",
+        command: doc,
+    });
+    steps.push(Step {
+        what: "firmware formatting",
+        command: cargo("firmware", &["fmt", "--check"]),
+    });
+    for (target, board) in [
+        ("thumbv7em-none-eabihf", "mps2-an386"),
+        ("thumbv6m-none-eabi", "microbit"),
+    ] {
         let mut clippy = find_std(target)?.cargo(target);
-        clippy.current_dir(root().join("firmware")).args(["clippy", "--quiet", "--release", "--bin", "runner"]);
-        clippy.args(["--no-default-features", "--features", "semihosting", "--target", target]);
-        clippy.arg("--target-dir").arg(root().join("target/firmware/clippy")).env("STILL8_BOARD", board);
+        clippy.current_dir(root().join("firmware")).args([
+            "clippy",
+            "--quiet",
+            "--release",
+            "--bin",
+            "runner",
+        ]);
+        clippy.args([
+            "--no-default-features",
+            "--features",
+            "semihosting",
+            "--target",
+            target,
+        ]);
+        clippy
+            .arg("--target-dir")
+            .arg(root().join("target/firmware/clippy"))
+            .env("STILL8_BOARD", board);
         clippy.args(["--", "-Dwarnings"]);
-        steps.push(Step { what: "firmware lints", command: clippy });
+        steps.push(Step {
+            what: "firmware lints",
+            command: clippy,
+        });
     }
     let mut targets: Vec<(String, &str)> = Vec::new();
     for board in boards::load()? {
@@ -69,23 +104,53 @@ fn steps() -> Result<Vec<Step>> {
     for (target, core) in targets {
         // The runtime alone, as a stranger's dependency, for every target that still8 names.
         let mut build = find_std(&target)?.cargo(&target);
-        build.current_dir(root()).args(["build", "--quiet", "--release", "-p", "still8", "--target", &target]);
+        build.current_dir(root()).args([
+            "build",
+            "--quiet",
+            "--release",
+            "-p",
+            "still8",
+            "--target",
+            &target,
+        ]);
         build.env("STILL8_CORE", core);
-        steps.push(Step { what: "the runtime for a target", command: build });
+        steps.push(Step {
+            what: "the runtime for a target",
+            command: build,
+        });
     }
     for target in ["thumbv7em-none-eabihf", "thumbv6m-none-eabi"] {
         let mut build = find_std(target)?.cargo(target);
-        let family = if target.starts_with("thumbv7em") { "dsp" } else { "portable" };
-        build.current_dir(root().join("tests/downstream")).args(["build", "--quiet", "--release", "--target", target]);
-        build.env("STILL8_PLAN", root().join(format!("tests/corpus/format-1/downstream.{family}.s8")));
-        steps.push(Step { what: "a stranger's firmware crate", command: build });
+        let family = if target.starts_with("thumbv7em") {
+            "dsp"
+        } else {
+            "portable"
+        };
+        build.current_dir(root().join("tests/downstream")).args([
+            "build",
+            "--quiet",
+            "--release",
+            "--target",
+            target,
+        ]);
+        build.env(
+            "STILL8_PLAN",
+            root().join(format!("tests/corpus/format-1/downstream.{family}.s8")),
+        );
+        steps.push(Step {
+            what: "a stranger's firmware crate",
+            command: build,
+        });
     }
     if let Some(step) = address_sanitizer() {
         steps.push(step);
     }
     let mut tests = cargo(".", &["test", "--workspace"]);
     tests.env("STILL8_REQUIRE_EMULATOR", "1");
-    steps.push(Step { what: "tests", command: tests });
+    steps.push(Step {
+        what: "tests",
+        command: tests,
+    });
     Ok(steps)
 }
 
@@ -101,8 +166,18 @@ fn address_sanitizer() -> Option<Step> {
         return None;
     }
     let mut command = Command::new("rustup");
-    command.current_dir(root()).args(["run", "nightly", "cargo", "test", "--quiet", "-p", "still8", "--lib"]);
-    command.args(["--target", TARGET, "--target-dir", "target/sanitizer"]).env("RUSTFLAGS", "-Zsanitizer=address");
-    command.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
-    Some(Step { what: "the runtime under AddressSanitizer", command })
+    command.current_dir(root()).args([
+        "run", "nightly", "cargo", "test", "--quiet", "-p", "still8", "--lib",
+    ]);
+    command
+        .args(["--target", TARGET, "--target-dir", "target/sanitizer"])
+        .env("RUSTFLAGS", "-Zsanitizer=address");
+    command
+        .env_remove("CARGO")
+        .env_remove("RUSTC")
+        .env_remove("RUSTUP_TOOLCHAIN");
+    Some(Step {
+        what: "the runtime under AddressSanitizer",
+        command,
+    })
 }

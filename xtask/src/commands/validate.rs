@@ -13,7 +13,7 @@ use still8_validation::validate::{Comparison, Report, compare};
 use still8_validation::{Failure, Result, files, render};
 
 use crate::boards::root;
-use crate::commands::quantize::quantize_model;
+use crate::commands::quantize::{is_model, quantize_model};
 use crate::console::Console;
 use crate::emit::emit;
 use crate::engine::{self, Place};
@@ -30,7 +30,7 @@ pub struct Options {
     /// Where the int8 student runs: host, cortex-m0 … cortex-m55 or aarch64. An emulated core must give the host's bytes.
     #[arg(long, default_value = "host", value_name = "CORE")]
     pub on: Place,
-    /// Only the first N samples.
+    /// Only N samples, spread evenly over the data.
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
     /// shipped: the model's test sample; full: the whole test set, made by the model's recipe.
@@ -43,18 +43,27 @@ pub struct Options {
 /// # Errors
 /// By the exit codes of the command contract. A missed limit is not an error here, see [`missed`].
 pub fn run(options: &Options, console: Console) -> Result<Report> {
+    if options.samples == Some(0) {
+        return Err(Failure::Usage(
+            "--samples 0: nothing to validate; give 1 or more".into(),
+        ));
+    }
     let (model, runner) = open(options, console)?;
     let recipe = model.recipe();
-    let mut data = model.dataset(if options.data == "full" { DataKind::Full } else { DataKind::Test })?;
+    let mut data = model.dataset(if options.data == "full" {
+        DataKind::Full
+    } else {
+        DataKind::Test
+    })?;
     if let Some(samples) = options.samples {
-        if samples == 0 {
-            return Err(Failure::Usage("--samples 0: nothing to validate; give 1 or more".into()));
-        }
-        data.truncate(samples);
+        data.thin(samples);
     }
 
     let float = float_outputs(&model.student()?, &data, "float student", console)?;
-    let teacher = model.teacher()?.map(|path| float_outputs(&path, &data, "teacher", console)).transpose()?;
+    let teacher = model
+        .teacher()?
+        .map(|path| float_outputs(&path, &data, "teacher", console))
+        .transpose()?;
     let host = engine::run(Place::Host, &runner, &data, false, console)?;
     let mut mismatches = None;
     let mut outputs = host.outputs;
@@ -100,21 +109,27 @@ pub fn missed(report: &Report) -> Result<()> {
         .iter()
         .filter(|verdict| !verdict.passed)
         .map(|verdict| {
-            let value = verdict.value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.4}"));
+            let value = verdict
+                .value
+                .map_or_else(|| "not measured".to_owned(), |value| format!("{value:.4}"));
             format!("{}: {value}, limit {}", verdict.name, verdict.limit)
         })
         .collect();
     if missed.is_empty() {
         Ok(())
     } else {
-        Err(Failure::Missed(format!("{} misses its limits: {}", report.model, missed.join("; "))))
+        Err(Failure::Missed(format!(
+            "{} misses its limits: {}",
+            report.model,
+            missed.join("; ")
+        )))
     }
 }
 
 /// The model and the plan to validate.
 fn open(options: &Options, console: Console) -> Result<(Model, HostRunner)> {
     let path = &options.model;
-    if path.is_dir() || path.extension().is_some_and(|extension| extension == "toml") {
+    if is_model(path) {
         let model = Model::open(path)?;
         let quantized = quantize_model(path, console)?;
         let plan = emit(&quantized.network, Family::Portable)?;
@@ -123,7 +138,10 @@ fn open(options: &Options, console: Console) -> Result<(Model, HostRunner)> {
     }
     let runner = HostRunner::open(path)?;
     let name = runner.plan().name().to_owned();
-    let folder = options.of.clone().unwrap_or_else(|| root().join("models").join(&name));
+    let folder = options
+        .of
+        .clone()
+        .unwrap_or_else(|| root().join("models").join(&name));
     if !folder.exists() {
         return Err(Failure::Usage(format!(
             "{}: the plan's model `{name}` is not in models/; say with --of FOLDER which model it was made from",
@@ -132,9 +150,19 @@ fn open(options: &Options, console: Console) -> Result<(Model, HostRunner)> {
     }
     let model = Model::open(&folder)?;
     let student = files::sha256_file(&model.student()?)?;
-    let source: String = runner.plan().header().source_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let source: String = runner
+        .plan()
+        .header()
+        .source_sha256
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     if source != student {
-        console.warn(format!("{} was not made from this student of {}: its source has another hash", path.display(), folder.display()));
+        console.warn(format!(
+            "{} was not made from this student of {}: its source has another hash",
+            path.display(),
+            folder.display()
+        ));
     }
     Ok((model, runner))
 }
@@ -147,14 +175,24 @@ pub fn float_outputs(onnx: &Path, data: &Dataset, what: &str, console: Console) 
     let oracle = Oracle::load(onnx, &[])?;
     let shapes = oracle.input_shapes();
     let [shape] = &shapes[..] else {
-        return Err(Failure::Unsupported(format!("{}: a classification has one input, not {}", onnx.display(), shapes.len())));
+        return Err(Failure::Unsupported(format!(
+            "{}: a classification has one input, not {}",
+            onnx.display(),
+            shapes.len()
+        )));
     };
     let network = |sample: &[f32]| {
-        let input = ArrayD::from_shape_vec(shape.clone(), sample.to_vec()).map_err(|error| Failure::data(onnx, error))?;
+        let input = ArrayD::from_shape_vec(shape.clone(), sample.to_vec())
+            .map_err(|error| Failure::data(onnx, error))?;
         let outputs = oracle.run(&[input])?;
-        Ok(outputs.first().map_or_else(Vec::new, |logits| logits.iter().copied().collect()))
+        Ok(outputs
+            .first()
+            .map_or_else(Vec::new, |logits| logits.iter().copied().collect()))
     };
-    let (_, tensor) = data.inputs.first().ok_or_else(|| Failure::Data(format!("{}: no input", data.origin)))?;
+    let (_, tensor) = data
+        .inputs
+        .first()
+        .ok_or_else(|| Failure::Data(format!("{}: no input", data.origin)))?;
     let bar = console.progress(&format!("running the {what}"));
     bar.start(data.samples());
     run_float(network, tensor, |_| bar.step())

@@ -74,7 +74,9 @@ fn build_app(board: &Board, plan: &Path) -> Result<PathBuf> {
 
 fn target_dir(board: &Board) -> PathBuf {
     let suffix = if board.portable_kernels { "-portable" } else { "" };
-    boards::root().join("target/firmware").join(format!("{}{suffix}", board.name))
+    boards::root()
+        .join("target/firmware")
+        .join(format!("{}{suffix}", board.name))
 }
 
 /// Builds the binary and returns its path.

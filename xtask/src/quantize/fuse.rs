@@ -35,7 +35,11 @@ pub fn fuse_activations(graph: &Graph) -> Vec<Fused> {
         if taken[index] {
             continue;
         }
-        let mut step = Fused { node: index, clip: None, output: node.output };
+        let mut step = Fused {
+            node: index,
+            clip: None,
+            output: node.output,
+        };
         let readers = graph.readers(node.output);
         if clamps(&node.op)
             && !graph.outputs.contains(&node.output)

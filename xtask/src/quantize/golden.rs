@@ -1,8 +1,8 @@
 //! The golden self-test: what the portable kernels make of one input, op by op.
 
+use still8::format::Family;
 use still8::plan::CRC32;
 use still8::{Align16, Session};
-use still8::format::Family;
 use still8_validation::host::HostRunner;
 use still8_validation::{Failure, Result};
 
@@ -22,7 +22,8 @@ pub struct Outputs {
 /// # Errors
 /// [`Failure::Unsupported`] where the network has no valid plan.
 pub fn run(network: &Network, input: &[i8]) -> Result<Outputs> {
-    let invalid = |error: &dyn std::fmt::Display| Failure::Unsupported(format!("`{}`: {error}", network.name));
+    let invalid =
+        |error: &dyn std::fmt::Display| Failure::Unsupported(format!("`{}`: {error}", network.name));
     let runner = HostRunner::new(&emit(network, Family::Portable)?.bytes).map_err(|error| invalid(&error))?;
     let plan = runner.plan();
     let mut arena = vec![Align16::ZERO; Align16::count(plan.arena_bytes())];
@@ -41,7 +42,10 @@ pub fn run(network: &Network, input: &[i8]) -> Result<Outputs> {
     let golden = Golden {
         input: input.to_vec(),
         output: outputs.flatten().copied().collect(),
-        op_crcs: ops.iter().map(|bytes| CRC32.checksum(bytemuck::cast_slice(bytes))).collect(),
+        op_crcs: ops
+            .iter()
+            .map(|bytes| CRC32.checksum(bytemuck::cast_slice(bytes)))
+            .collect(),
     };
     Ok(Outputs { ops, golden })
 }

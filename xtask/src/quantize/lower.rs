@@ -38,19 +38,25 @@ pub fn lower(graph: &Graph, steps: &[Fused], params: &HashMap<ValueId, Int8>) ->
     let mut lowering = Lowering {
         graph,
         params,
-        network: Network { name: graph.name.clone(), ..Network::default() },
+        network: Network {
+            name: graph.name.clone(),
+            ..Network::default()
+        },
         placed: HashMap::new(),
         op_values: Vec::new(),
     };
     lowering.place_inputs(steps);
     for step in steps {
         let node = &graph.nodes[step.node];
-        lowering
-            .lower_step(step, node)
-            .map_err(|why| Failure::Unsupported(format!("node `{}` ({}): {why}", node.name, node.op.name())))?;
+        lowering.lower_step(step, node).map_err(|why| {
+            Failure::Unsupported(format!("node `{}` ({}): {why}", node.name, node.op.name()))
+        })?;
     }
     lowering.place_outputs()?;
-    Ok(Lowered { network: lowering.network, op_values: lowering.op_values })
+    Ok(Lowered {
+        network: lowering.network,
+        op_values: lowering.op_values,
+    })
 }
 
 /// State of a lowering.
@@ -68,8 +74,9 @@ impl Lowering<'_> {
             let value = &self.graph.values[input];
             let wanted = preferred_layout(self.graph, steps, input);
             // The port's permutation needs a layout over exactly the source's axes.
-            let layout =
-                wanted.and_then(|layout| layout.over(&value.shape)).unwrap_or_else(|| Layout::identity(&value.shape));
+            let layout = wanted
+                .and_then(|layout| layout.over(&value.shape))
+                .unwrap_or_else(|| Layout::identity(&value.shape));
             let tensor = self.add_tensor(four(&layout.device_shape()), self.quantization(input));
             self.network.inputs.push(Port {
                 name: value.name.clone(),
@@ -85,7 +92,10 @@ impl Lowering<'_> {
         for &output in &self.graph.outputs {
             let value = &self.graph.values[output];
             let placed = self.placed.get(&output).cloned().ok_or_else(|| {
-                Failure::Unsupported(format!("output `{}` is constant: it does not depend on the input", value.name))
+                Failure::Unsupported(format!(
+                    "output `{}` is constant: it does not depend on the input",
+                    value.name
+                ))
             })?;
             let over = placed.layout.over(&value.shape);
             let (tensor, layout) = match over {
@@ -116,7 +126,12 @@ impl Lowering<'_> {
     /// A new tensor.
     pub(super) fn add_tensor(&mut self, shape: [usize; 4], int8: Int8) -> usize {
         let Int8 { scale, zero_point } = int8;
-        self.network.tensors.push(Tensor { shape, scale, zero_point, view_of: None });
+        self.network.tensors.push(Tensor {
+            shape,
+            scale,
+            zero_point,
+            view_of: None,
+        });
         self.network.tensors.len() - 1
     }
 
@@ -126,7 +141,11 @@ impl Lowering<'_> {
         if original.shape == shape {
             return tensor;
         }
-        let view = Tensor { shape, view_of: Some(tensor), ..original.clone() };
+        let view = Tensor {
+            shape,
+            view_of: Some(tensor),
+            ..original.clone()
+        };
         self.network.tensors.push(view);
         self.network.tensors.len() - 1
     }
@@ -134,7 +153,10 @@ impl Lowering<'_> {
     /// Where a value is.
     pub(super) fn placed(&self, value: ValueId) -> std::result::Result<Placed, String> {
         let name = &self.graph.values[value].name;
-        self.placed.get(&value).cloned().ok_or_else(|| format!("its input `{name}` is a constant, which has no int8 form here"))
+        self.placed
+            .get(&value)
+            .cloned()
+            .ok_or_else(|| format!("its input `{name}` is a constant, which has no int8 form here"))
     }
 
     /// The value in `layout`, moved by a Transpose op where it is held otherwise; the tensor has `shape`.
@@ -165,18 +187,40 @@ impl Lowering<'_> {
             let elements: usize = layout.device_shape().iter().product();
             let identity = Layout::identity(&[elements]);
             let tensor = self.moved(from, &identity, int8, name)?;
-            return self.moved(&Placed { tensor, layout: identity }, layout, int8, name);
+            return self.moved(
+                &Placed {
+                    tensor,
+                    layout: identity,
+                },
+                layout,
+                int8,
+                name,
+            );
         };
         if shape.len() > 4 {
-            return Err(format!("moving `{name}` to another layout needs {} axes; at most 4 are supported", shape.len()));
+            return Err(format!(
+                "moving `{name}` to another layout needs {} axes; at most 4 are supported",
+                shape.len()
+            ));
         }
         let moved: Vec<usize> = permutation.iter().map(|&axis| shape[axis]).collect();
         let pad = 4 - permutation.len();
-        let axes: Vec<u8> = (0..pad).chain(permutation.iter().map(|&axis| axis + pad)).map(|axis| axis as u8).collect();
+        let axes: Vec<u8> = (0..pad)
+            .chain(permutation.iter().map(|&axis| axis + pad))
+            .map(|axis| axis as u8)
+            .collect();
         let input = self.view(from.tensor, four(&shape));
         let output = self.add_tensor(four(&moved), int8);
-        let params = TransposeParams { permutation: [axes[0], axes[1], axes[2], axes[3]] };
-        self.push(format!("{name}/transpose"), Kind::Transpose(params), vec![input], output, None);
+        let params = TransposeParams {
+            permutation: [axes[0], axes[1], axes[2], axes[3]],
+        };
+        self.push(
+            format!("{name}/transpose"),
+            Kind::Transpose(params),
+            vec![input],
+            output,
+            None,
+        );
         Ok(output)
     }
 
@@ -193,7 +237,13 @@ impl Lowering<'_> {
         // Converters join the names of all layers that they merged; the first is the layer's own.
         let name = node.name.split(';').next().unwrap_or_default().to_owned();
         self.push(name, kind, inputs, output, Some((value, layout.clone())));
-        self.placed.insert(value, Placed { tensor: output, layout });
+        self.placed.insert(
+            value,
+            Placed {
+                tensor: output,
+                layout,
+            },
+        );
     }
 
     /// Says that `value` is held by a tensor that is there already.
@@ -209,7 +259,12 @@ impl Lowering<'_> {
         output: usize,
         value: Option<(ValueId, Layout)>,
     ) {
-        self.network.ops.push(network::Op { name, kind, inputs, output });
+        self.network.ops.push(network::Op {
+            name,
+            kind,
+            inputs,
+            output,
+        });
         self.op_values.push(value);
     }
 }
@@ -217,7 +272,11 @@ impl Lowering<'_> {
 /// A device shape as `[n, h, w, c]`: leading axes of size 1 are added, or dropped where there are too many; what is
 /// still left over is merged into n, which no operator but element-wise ones is given.
 pub(super) fn four(shape: &[usize]) -> [usize; 4] {
-    let kept: Vec<usize> = if shape.len() > 4 { shape.iter().copied().filter(|&d| d != 1).collect() } else { shape.to_vec() };
+    let kept: Vec<usize> = if shape.len() > 4 {
+        shape.iter().copied().filter(|&d| d != 1).collect()
+    } else {
+        shape.to_vec()
+    };
     let mut four = [1; 4];
     for (i, &dim) in kept.iter().rev().enumerate() {
         four[3 - i.min(3)] *= dim;

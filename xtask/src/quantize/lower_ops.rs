@@ -1,8 +1,8 @@
 //! The int8 form of each operator.
 
 use still8::format::{
-    AddParams, ChannelRecord, ConcatParams, Conv2dParams, DataRef, FullyConnectedParams, MeanParams, PadParams,
-    Pool2dParams,
+    AddParams, ChannelRecord, ConcatParams, Conv2dParams, DataRef, FullyConnectedParams, MeanParams,
+    PadParams, Pool2dParams,
 };
 
 use super::channel::{Int8, multiplier, quantize_channel};
@@ -30,7 +30,10 @@ impl Lowering<'_> {
                 let params = pool(*window, false, activation)?;
                 self.pool(step, node, Kind::MaxPool2d(params))
             }
-            Op::AveragePool { window, count_padding } => {
+            Op::AveragePool {
+                window,
+                count_padding,
+            } => {
                 let params = pool(*window, *count_padding, activation)?;
                 self.pool(step, node, Kind::AveragePool2d(params))
             }
@@ -54,7 +57,9 @@ impl Lowering<'_> {
     /// The output clamp in the output's own integers.
     fn activation(&self, step: &Fused) -> (i8, i8) {
         let int8 = self.quantization(step.output);
-        step.clip.map_or((-128, 127), |(low, high)| (int8.quantize(low), int8.quantize(high)))
+        step.clip.map_or((-128, 127), |(low, high)| {
+            (int8.quantize(low), int8.quantize(high))
+        })
     }
 
     fn shape(&self, value: ValueId) -> &[usize] {
@@ -65,13 +70,24 @@ impl Lowering<'_> {
     fn over_own_axes(&mut self, value: ValueId) -> Lowers<(usize, Layout)> {
         let placed = self.placed(value)?;
         let shape = self.shape(value).to_vec();
-        let layout = placed.layout.over(&shape).unwrap_or_else(|| Layout::identity(&shape));
+        let layout = placed
+            .layout
+            .over(&shape)
+            .unwrap_or_else(|| Layout::identity(&shape));
         let tensor = self.require(value, &layout, four(&layout.device_shape()))?;
         Ok((tensor, layout))
     }
 
     /// Adds the output's tensor and the op.
-    fn emit(&mut self, step: &Fused, node: &Node, kind: Kind, inputs: Vec<usize>, shape: [usize; 4], layout: Layout) {
+    fn emit(
+        &mut self,
+        step: &Fused,
+        node: &Node,
+        kind: Kind,
+        inputs: Vec<usize>,
+        shape: [usize; 4],
+        layout: Layout,
+    ) {
         let output = self.add_tensor(shape, self.quantization(step.output));
         self.finish(node, kind, inputs, output, step.output, layout);
     }
@@ -100,7 +116,8 @@ impl Lowering<'_> {
     }
 
     fn weights(&self, node: &Node) -> Lowers<Vec<f32>> {
-        self.floats(node, 1)?.ok_or_else(|| "it has no weights".to_owned())
+        self.floats(node, 1)?
+            .ok_or_else(|| "it has no weights".to_owned())
     }
 
     /// Int8 rows `[c_out][k]` and channel records; `weight(o, i)` is a weight of output channel o.
@@ -119,14 +136,22 @@ impl Lowering<'_> {
         for o in 0..c_out {
             let row: Vec<f32> = (0..k).map(|i| weight(o, i)).collect();
             let bias = bias.as_ref().map_or(0.0, |bias| bias[o]);
-            let channel = quantize_channel(&row, bias, input, output).map_err(|why| format!("output channel {o}: {why}"))?;
+            let channel = quantize_channel(&row, bias, input, output)
+                .map_err(|why| format!("output channel {o}: {why}"))?;
             weights.extend(channel.weights);
             channels.push(channel.record);
         }
         Ok((weights, channels))
     }
 
-    fn conv(&mut self, step: &Fused, node: &Node, window: Window, groups: usize, activation: (i8, i8)) -> Lowers {
+    fn conv(
+        &mut self,
+        step: &Fused,
+        node: &Node,
+        window: Window,
+        groups: usize,
+        activation: (i8, i8),
+    ) -> Lowers {
         let weights = self.weights(node)?;
         let bias = self.floats(node, 2)?;
         let c_in = self.shape(node.inputs[0])[1];
@@ -141,10 +166,20 @@ impl Lowering<'_> {
         let input = self.spatial_input(node.inputs[0])?;
         let kind = if groups == c_in && groups > 1 {
             // [c_out][taps] → [taps][c_out].
-            let weights = (0..taps * c_out).map(|i| rows[(i % c_out) * taps + i / c_out]).collect();
-            Kind::DepthwiseConv2d { params, weights, channels }
+            let weights = (0..taps * c_out)
+                .map(|i| rows[(i % c_out) * taps + i / c_out])
+                .collect();
+            Kind::DepthwiseConv2d {
+                params,
+                weights,
+                channels,
+            }
         } else {
-            Kind::Conv2d { params, weights: rows, channels }
+            Kind::Conv2d {
+                params,
+                weights: rows,
+                channels,
+            }
         };
         self.emit_spatial(step, node, kind, input);
         Ok(())
@@ -173,13 +208,36 @@ impl Lowering<'_> {
                 reserved: 0,
             };
             let input = self.view(placed.tensor, [1, 1, 1, k]);
-            let kind = Kind::FullyConnected { params, weights, channels };
-            self.emit(step, node, kind, vec![input], [1, 1, 1, c_out], Layout::identity(&out_shape));
+            let kind = Kind::FullyConnected {
+                params,
+                weights,
+                channels,
+            };
+            self.emit(
+                step,
+                node,
+                kind,
+                vec![input],
+                [1, 1, 1, c_out],
+                Layout::identity(&out_shape),
+            );
         } else {
-            let (weights, channels) = self.rows(node, step, (c_out, k), |o, i| weights[i * c_out + o], bias)?;
-            let kind = Kind::Conv2d { params: conv_params(POINT, 1, activation)?, weights, channels };
+            let (weights, channels) =
+                self.rows(node, step, (c_out, k), |o, i| weights[i * c_out + o], bias)?;
+            let kind = Kind::Conv2d {
+                params: conv_params(POINT, 1, activation)?,
+                weights,
+                channels,
+            };
             let input = self.require(node.inputs[0], &Layout::identity(&shape), [1, 1, rows_in, k])?;
-            self.emit(step, node, kind, vec![input], [1, 1, rows_in, c_out], Layout::identity(&out_shape));
+            self.emit(
+                step,
+                node,
+                kind,
+                vec![input],
+                [1, 1, rows_in, c_out],
+                Layout::identity(&out_shape),
+            );
         }
         Ok(())
     }
@@ -193,9 +251,17 @@ impl Lowering<'_> {
         let params = conv_params(POINT, c, activation)?;
         let input = self.spatial_input(node.inputs[0])?;
         let kind = if c == 1 {
-            Kind::Conv2d { params, weights, channels }
+            Kind::Conv2d {
+                params,
+                weights,
+                channels,
+            }
         } else {
-            Kind::DepthwiseConv2d { params, weights, channels }
+            Kind::DepthwiseConv2d {
+                params,
+                weights,
+                channels,
+            }
         };
         self.emit_spatial(step, node, kind, input);
         Ok(())
@@ -207,7 +273,14 @@ impl Lowering<'_> {
         let table: Vec<i8> = (i8::MIN..=i8::MAX).map(entry).collect();
         let placed = self.placed(node.inputs[0])?;
         let shape = self.network.tensors[placed.tensor].shape;
-        self.emit(step, node, Kind::Table { table }, vec![placed.tensor], shape, placed.layout);
+        self.emit(
+            step,
+            node,
+            Kind::Table { table },
+            vec![placed.tensor],
+            shape,
+            placed.layout,
+        );
         Ok(())
     }
 
@@ -215,9 +288,19 @@ impl Lowering<'_> {
         let placed = self.placed(node.inputs[0])?;
         let shape = self.network.tensors[placed.tensor].shape;
         let other = self.require(node.inputs[1], &placed.layout, shape)?;
-        let inputs = [self.quantization(node.inputs[0]), self.quantization(node.inputs[1])];
+        let inputs = [
+            self.quantization(node.inputs[0]),
+            self.quantization(node.inputs[1]),
+        ];
         let params = add_params(inputs, self.quantization(step.output), activation)?;
-        self.emit(step, node, Kind::Add(params), vec![placed.tensor, other], shape, placed.layout);
+        self.emit(
+            step,
+            node,
+            Kind::Add(params),
+            vec![placed.tensor, other],
+            shape,
+            placed.layout,
+        );
         Ok(())
     }
 
@@ -233,7 +316,9 @@ impl Lowering<'_> {
         let input = self.network.tensors[tensor].shape;
         let first = 4usize.checked_sub(rank).ok_or("it has more than 4 axes")?;
         let device = |i: usize| axes.contains(&layout.order()[i]);
-        let mask = (0..rank).filter(|&i| device(i)).fold(0u8, |mask, i| mask | 1 << (first + i));
+        let mask = (0..rank)
+            .filter(|&i| device(i))
+            .fold(0u8, |mask, i| mask | 1 << (first + i));
         let reduced = |i: usize| mask & (1 << i) != 0;
         let count: usize = (0..4).filter(|&i| reduced(i)).map(|i| input[i]).product();
         let shape = [0, 1, 2, 3].map(|i| if reduced(i) { 1 } else { input[i] });
@@ -245,8 +330,21 @@ impl Lowering<'_> {
         let scale = f64::from(from.scale) / (f64::from(to.scale) * count as f64);
         let channel = multiplier(scale, to.zero_point, bias as i32)?;
         let (activation_min, activation_max) = activation;
-        let params = MeanParams { channel, axes: mask, reserved: 0, activation_min, activation_max };
-        self.emit(step, node, Kind::Mean(params), vec![tensor], shape, layout.reduced(axes));
+        let params = MeanParams {
+            channel,
+            axes: mask,
+            reserved: 0,
+            activation_min,
+            activation_max,
+        };
+        self.emit(
+            step,
+            node,
+            Kind::Mean(params),
+            vec![tensor],
+            shape,
+            layout.reduced(axes),
+        );
         Ok(())
     }
 
@@ -255,12 +353,18 @@ impl Lowering<'_> {
         let layout = layout.with_shape(self.shape(step.output));
         let shape = four(&layout.device_shape());
         let mut padding = [0u16; 4];
-        let first = 4usize.checked_sub(before.len()).ok_or("it has more than 4 axes")?;
+        let first = 4usize
+            .checked_sub(before.len())
+            .ok_or("it has more than 4 axes")?;
         for (i, &axis) in layout.order().iter().enumerate() {
             padding[first + i] = narrow(before[axis])?;
         }
         let value = self.quantization(step.output).quantize(value);
-        let params = PadParams { before: padding, value, reserved: [0; 3] };
+        let params = PadParams {
+            before: padding,
+            value,
+            reserved: [0; 3],
+        };
         self.emit(step, node, Kind::Pad(params), vec![input], shape, layout);
         Ok(())
     }
@@ -274,9 +378,18 @@ impl Lowering<'_> {
         }
         let layout = layout.with_shape(self.shape(step.output));
         let shape = four(&layout.device_shape());
-        let lead = 4usize.checked_sub(layout.order().len()).ok_or("it has more than 4 axes")?;
-        let place = layout.order().iter().position(|&a| a == axis).ok_or("its axis is out of range")?;
-        let params = ConcatParams { axis: (lead + place) as u8, reserved: [0; 3] };
+        let lead = 4usize
+            .checked_sub(layout.order().len())
+            .ok_or("it has more than 4 axes")?;
+        let place = layout
+            .order()
+            .iter()
+            .position(|&a| a == axis)
+            .ok_or("its axis is out of range")?;
+        let params = ConcatParams {
+            axis: (lead + place) as u8,
+            reserved: [0; 3],
+        };
         self.emit(step, node, Kind::Concat(params), inputs, shape, layout);
         Ok(())
     }
@@ -300,7 +413,12 @@ impl Lowering<'_> {
 }
 
 /// The window of a pointwise operator.
-const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: [0; 4] };
+const POINT: Window = Window {
+    kernel: [1, 1],
+    stride: [1, 1],
+    dilation: [1, 1],
+    padding: [0; 4],
+};
 
 fn narrow(value: usize) -> Lowers<u16> {
     u16::try_from(value).map_err(|_| format!("a window parameter is {value}; at most 65535 is supported"))
@@ -310,7 +428,11 @@ fn pair(values: [usize; 2]) -> Lowers<[u16; 2]> {
     Ok([narrow(values[0])?, narrow(values[1])?])
 }
 
-fn conv_params(window: Window, groups: usize, (activation_min, activation_max): (i8, i8)) -> Lowers<Conv2dParams> {
+fn conv_params(
+    window: Window,
+    groups: usize,
+    (activation_min, activation_max): (i8, i8),
+) -> Lowers<Conv2dParams> {
     Ok(Conv2dParams {
         kernel: pair(window.kernel)?,
         stride: pair(window.stride)?,
@@ -326,7 +448,11 @@ fn conv_params(window: Window, groups: usize, (activation_min, activation_max): 
     })
 }
 
-fn pool(window: Window, count_padding: bool, (activation_min, activation_max): (i8, i8)) -> Lowers<Pool2dParams> {
+fn pool(
+    window: Window,
+    count_padding: bool,
+    (activation_min, activation_max): (i8, i8),
+) -> Lowers<Pool2dParams> {
     Ok(Pool2dParams {
         kernel: pair(window.kernel)?,
         stride: pair(window.stride)?,
@@ -340,7 +466,11 @@ fn pool(window: Window, count_padding: bool, (activation_min, activation_max): (
 
 /// Factors of both inputs with the largest shift that keeps every sum within int32; the formula is in
 /// [`still8::ops::Add`].
-fn add_params(inputs: [Int8; 2], output: Int8, (activation_min, activation_max): (i8, i8)) -> Lowers<AddParams> {
+fn add_params(
+    inputs: [Int8; 2],
+    output: Int8,
+    (activation_min, activation_max): (i8, i8),
+) -> Lowers<AddParams> {
     let ratio = inputs.map(|input| f64::from(input.scale) / f64::from(output.scale));
     for shift in (1..=30u8).rev() {
         let factors = ratio.map(|ratio| (ratio * f64::from(1u32 << shift)).round());
@@ -348,13 +478,25 @@ fn add_params(inputs: [Int8; 2], output: Int8, (activation_min, activation_max):
             continue;
         }
         let multipliers = factors.map(|m| m as i32);
-        let zero: i64 = (0..2).map(|i| i64::from(multipliers[i]) * i64::from(inputs[i].zero_point)).sum();
+        let zero: i64 = (0..2)
+            .map(|i| i64::from(multipliers[i]) * i64::from(inputs[i].zero_point))
+            .sum();
         let offset = (i64::from(output.zero_point) << shift) + (1 << (shift - 1)) - zero;
         let bound = 128 * multipliers.iter().map(|&m| i64::from(m)).sum::<i64>() + offset.abs();
         if bound < 1 << 31 {
             let offset = offset as i32;
-            return Ok(AddParams { multipliers, offset, shift, reserved: 0, activation_min, activation_max });
+            return Ok(AddParams {
+                multipliers,
+                offset,
+                shift,
+                reserved: 0,
+                activation_min,
+                activation_max,
+            });
         }
     }
-    Err(format!("the scales {:e} and {:e} of its inputs are too far above its output's {:e}", inputs[0].scale, inputs[1].scale, output.scale))
+    Err(format!(
+        "the scales {:e} and {:e} of its inputs are too far above its output's {:e}",
+        inputs[0].scale, inputs[1].scale, output.scale
+    ))
 }

@@ -75,7 +75,12 @@ impl Source {
     pub fn open(path: &Path, dims: &[(String, usize)]) -> Result<Self> {
         let mut imported = import::import(path, dims)?;
         let folded = simplify::simplify(&mut imported.graph);
-        Ok(Self { path: path.to_owned(), imported, dims: dims.to_vec(), folded })
+        Ok(Self {
+            path: path.to_owned(),
+            imported,
+            dims: dims.to_vec(),
+            folded,
+        })
     }
 
     /// Name, shape and, where the recipe fixes it, range of each input.
@@ -84,7 +89,11 @@ impl Source {
         let spec = |&input: &ValueId| {
             let value = &graph.values[input];
             let range = ranges.get(&value.name).map(|&(low, high)| [low, high]);
-            InputSpec { name: value.name.clone(), shape: value.shape.clone(), range }
+            InputSpec {
+                name: value.name.clone(),
+                shape: value.shape.clone(),
+                range,
+            }
         };
         graph.inputs.iter().map(spec).collect()
     }
@@ -94,17 +103,38 @@ impl Source {
     ///
     /// # Errors
     /// As [`Self::quantize`].
-    pub fn random_data(&self, seed: u64, specs: &[InputSpec], samples: usize, settings: &Settings) -> Result<Dataset> {
+    pub fn random_data(
+        &self,
+        seed: u64,
+        specs: &[InputSpec],
+        samples: usize,
+        settings: &Settings,
+    ) -> Result<Dataset> {
         let with = |range: [f32; 2]| -> Vec<InputSpec> {
-            specs.iter().map(|spec| InputSpec { range: spec.range.or(Some(range)), ..spec.clone() }).collect()
+            specs
+                .iter()
+                .map(|spec| InputSpec {
+                    range: spec.range.or(Some(range)),
+                    ..spec.clone()
+                })
+                .collect()
         };
         let mut best = (f64::NEG_INFINITY, calibrate::RANDOM_RANGES[0]);
         if specs.iter().any(|spec| spec.range.is_none()) {
             let oracle = Oracle::load_with_dims(&self.path, &[], &self.dims)?;
             for range in calibrate::RANDOM_RANGES {
                 let data = Dataset::random(seed, &with(range), TRIAL_SAMPLES);
-                let output = |i| Ok(oracle.run(&float_sample(&data, i, oracle.input_shapes()))?.iter().flatten().copied().collect());
-                let outputs = (0..TRIAL_SAMPLES).map(output).collect::<Result<Vec<Vec<f32>>>>()?;
+                let output = |i| {
+                    Ok(oracle
+                        .run(&float_sample(&data, i, oracle.input_shapes()))?
+                        .iter()
+                        .flatten()
+                        .copied()
+                        .collect())
+                };
+                let outputs = (0..TRIAL_SAMPLES)
+                    .map(output)
+                    .collect::<Result<Vec<Vec<f32>>>>()?;
                 let quantized = self.quantize(&data, settings, &Silent)?;
                 let sqnr_db = quantized.sqnr_db.iter().rev().find_map(|&db| db).unwrap_or(0.0);
                 let score = 10.0 * calibrate::relative_variation(&outputs).log10() + sqnr_db;
@@ -120,13 +150,20 @@ impl Source {
     ///
     /// # Errors
     /// [`Failure::Data`] for data that does not serve, [`Failure::Unsupported`] for nodes without an int8 form.
-    pub fn quantize(&self, data: &Dataset, settings: &Settings, progress: &(impl Progress + Sync)) -> Result<Quantized> {
+    pub fn quantize(
+        &self,
+        data: &Dataset,
+        settings: &Settings,
+        progress: &(impl Progress + Sync),
+    ) -> Result<Quantized> {
         data.require_finite()?;
         let graph = &self.imported.graph;
         let mut warnings = self.imported.warnings.clone();
         let samples = data.samples();
         if samples < FEW_SAMPLES {
-            warnings.push(format!("only {samples} calibration samples; {FEW_SAMPLES} or more give steadier ranges"));
+            warnings.push(format!(
+                "only {samples} calibration samples; {FEW_SAMPLES} or more give steadier ranges"
+            ));
         }
         let steps = fuse::fuse_activations(graph);
 
@@ -139,21 +176,34 @@ impl Source {
             // Import adds a value where it rewrites a node; such a one shares the range of what it only moves to.
             .filter(|&value| in_source.contains(&graph.values[value].name))
             .collect();
-        let names: Vec<String> = values.iter().map(|&value| graph.values[value].name.clone()).collect();
+        let names: Vec<String> = values
+            .iter()
+            .map(|&value| graph.values[value].name.clone())
+            .collect();
         let oracle = Oracle::load_with_dims(&self.path, &names, &self.dims)?;
         let sample = |i: usize| float_sample(data, i, oracle.input_shapes());
         progress.start(2 * samples);
         let histograms = calibrate::observe(&oracle, samples, sample, || progress.step())?;
-        let ranges: HashMap<ValueId, (f32, f32)> =
-            values.iter().zip(&histograms).map(|(&value, histogram)| (value, histogram.range(settings.method))).collect();
+        let ranges: HashMap<ValueId, (f32, f32)> = values
+            .iter()
+            .zip(&histograms)
+            .map(|(&value, histogram)| (value, histogram.range(settings.method)))
+            .collect();
 
         let mut fixed = HashMap::new();
         for (name, &range) in &settings.input_ranges {
-            let input = graph.inputs.iter().find(|&&input| graph.values[input].name == *name);
+            let input = graph
+                .inputs
+                .iter()
+                .find(|&&input| graph.values[input].name == *name);
             let &input = input.ok_or_else(|| {
-                Failure::Usage(format!("the recipe fixes the range of `{name}`, which is not an input of {}", self.path.display()))
+                Failure::Usage(format!(
+                    "the recipe fixes the range of `{name}`, which is not an input of {}",
+                    self.path.display()
+                ))
             })?;
-            let (low, high) = histograms[values.iter().position(|&value| value == input).unwrap_or(0)].extremes();
+            let (low, high) =
+                histograms[values.iter().position(|&value| value == input).unwrap_or(0)].extremes();
             let slack = (range.1 - range.0) / 100.0;
             if low < range.0 - slack || high > range.1 + slack {
                 warnings.push(format!(
@@ -172,8 +222,11 @@ impl Source {
         lowered.network.lineage.clone_from(&settings.lineage);
 
         let mut noise = vec![Noise::default(); lowered.network.ops.len()];
-        let indices: Vec<Option<Vec<usize>>> =
-            lowered.op_values.iter().map(|op| op.as_ref().map(|(_, layout)| layout.source_indices())).collect();
+        let indices: Vec<Option<Vec<usize>>> = lowered
+            .op_values
+            .iter()
+            .map(|op| op.as_ref().map(|(_, layout)| layout.source_indices()))
+            .collect();
         for i in 0..samples.min(SQNR_SAMPLES) {
             let floats = oracle.run(&sample(i))?;
             let outputs = golden::run(&lowered.network, &quantize_sample(&lowered.network, &sample(i)))?;
@@ -186,7 +239,10 @@ impl Source {
                 };
                 let real: Vec<f32> = floats[place].iter().copied().collect();
                 let tensor = &lowered.network.tensors[lowered.network.ops[op].output];
-                let int8 = Int8 { scale: tensor.scale, zero_point: tensor.zero_point };
+                let int8 = Int8 {
+                    scale: tensor.scale,
+                    zero_point: tensor.zero_point,
+                };
                 for (&source, &q) in indices.iter().zip(bytes) {
                     noise[op].add(real[source], int8.dequantize(q));
                 }
@@ -197,10 +253,18 @@ impl Source {
         }
         // Without a signal there is nothing to compare with.
         let measured = |(op, noise): (usize, &Noise)| {
-            lowered.op_values[op].as_ref().filter(|_| noise.signal > 0.0).map(|_| noise.db())
+            lowered.op_values[op]
+                .as_ref()
+                .filter(|_| noise.signal > 0.0)
+                .map(|_| noise.db())
         };
         let sqnr_db = noise.iter().enumerate().map(measured).collect();
-        Ok(Quantized { network: lowered.network, sqnr_db, warnings, folded: self.folded.clone() })
+        Ok(Quantized {
+            network: lowered.network,
+            sqnr_db,
+            warnings,
+            folded: self.folded.clone(),
+        })
     }
 }
 
@@ -258,10 +322,18 @@ fn quantize_sample(network: &Network, sample: &[ArrayD<f32>]) -> Vec<i8> {
     let mut bytes = Vec::new();
     for (port, array) in network.inputs.iter().zip(sample) {
         let tensor = &network.tensors[port.tensor];
-        let int8 = Int8 { scale: tensor.scale, zero_point: tensor.zero_point };
+        let int8 = Int8 {
+            scale: tensor.scale,
+            zero_point: tensor.zero_point,
+        };
         let reals: Vec<f32> = array.iter().copied().collect();
         let layout = layout::Layout::permuted(&port.shape, &port.permutation);
-        bytes.extend(layout.source_indices().iter().map(|&source| int8.quantize(reals[source])));
+        bytes.extend(
+            layout
+                .source_indices()
+                .iter()
+                .map(|&source| int8.quantize(reals[source])),
+        );
     }
     bytes
 }
