@@ -100,3 +100,8 @@ pub fn table(header: &[&str]) -> comfy_table::Table {
         .set_header(header);
     table
 }
+
+/// A fraction in percent, or a dash.
+pub fn percent(fraction: Option<f64>) -> String {
+    fraction.map_or_else(|| "-".to_owned(), |fraction| format!("{:.2} %", 100.0 * fraction))
+}

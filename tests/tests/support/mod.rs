@@ -1,5 +1,7 @@
 //! Whether this machine can run the emulated cores.
 
+use std::io::Write;
+
 use still8_validation::Failure;
 use xtask::boards::{self, Board, Core, Run};
 use xtask::emulator::find_std;
@@ -14,7 +16,8 @@ pub fn emulator_available(core: Core) -> bool {
     };
     let required = std::env::var_os("STILL8_REQUIRE_EMULATOR").is_some_and(|value| value == "1");
     assert!(!required, "{core} cannot be emulated: {missing}");
-    println!("SKIPPED: {core} cannot be emulated: {missing}");
+    // Not `println!`, which the harness swallows where a test passes.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {core} cannot be emulated: {missing}");
     false
 }
 

@@ -224,6 +224,11 @@ fn render(report: &Report) -> String {
             result.model, result.on, result.kernels, result.board
         );
     }
+    text + &totals(&report.results).to_string()
+}
+
+/// One row for each measurement, also for the README.
+pub fn totals(results: &[Measurement]) -> comfy_table::Table {
     let mut totals = table(&[
         "model",
         "core",
@@ -236,7 +241,7 @@ fn render(report: &Report) -> String {
         "statics",
         "stack",
     ]);
-    for result in &report.results {
+    for result in results {
         let bytes = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         totals.add_row([
             result.model.clone(),
@@ -255,5 +260,5 @@ fn render(report: &Report) -> String {
             bytes(result.stack_bytes),
         ]);
     }
-    text + &totals.to_string()
+    totals
 }

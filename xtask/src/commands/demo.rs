@@ -8,7 +8,7 @@ use still8_validation::{Failure, Result};
 
 use crate::boards::Core;
 use crate::commands::{bench, flash, setup, validate};
-use crate::console::{Console, table};
+use crate::console::{Console, percent, table};
 use crate::engine::Place;
 
 /// Samples that run on the emulated core.
@@ -165,8 +165,6 @@ fn render(report: &Report) -> String {
         "plan",
         "arena",
     ]);
-    let percent =
-        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{:.2} %", 100.0 * value));
     for model in &report.models {
         let host = &model.host;
         let device = match &model.device {

@@ -7,7 +7,7 @@ use still8_validation::{Failure, Result, files};
 
 use crate::boards::{Core, root};
 use crate::commands::{bench, ops, validate};
-use crate::console::{Console, table};
+use crate::console::{Console, percent, table};
 use crate::engine::Place;
 
 /// Measures every model and rewrites what lies between the markers.
@@ -94,32 +94,7 @@ pub fn run(console: Console) -> Result<()> {
         )?;
     }
 
-    let mut counts = table(&[
-        "model",
-        "core",
-        "kernels",
-        "instructions",
-        "per MAC",
-        "code",
-        "plan",
-        "arena",
-        "stack",
-    ]);
-    for result in &measured.results {
-        let bytes = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
-        let instructions = result.instructions.unwrap_or(f64::NAN);
-        counts.add_row([
-            result.model.clone(),
-            result.on.to_owned(),
-            result.kernels.clone(),
-            format!("{instructions:.0}"),
-            format!("{:.2}", instructions / result.macs as f64),
-            bytes(result.code_bytes),
-            result.plan_bytes.to_string(),
-            result.arena_bytes.to_string(),
-            bytes(result.stack_bytes),
-        ]);
-    }
+    let counts = bench::totals(&measured.results);
     let readme = root().join("README.md");
     replace(&readme, "models", &accuracy.to_string())?;
     replace(&readme, "bench", &counts.to_string())?;
@@ -140,10 +115,6 @@ fn validated(model: &Path, data: &str, console: Console) -> Result<Validation> {
         },
         console,
     )
-}
-
-fn percent(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{:.2} %", 100.0 * value))
 }
 
 fn cells(report: &Validation) -> Vec<String> {

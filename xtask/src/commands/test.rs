@@ -135,7 +135,7 @@ fn steps() -> Result<Vec<Step>> {
         ]);
         build.env(
             "STILL8_PLAN",
-            root().join(format!("tests/corpus/format-1/downstream.{family}.s8")),
+            root().join(format!("tests/corpus/format-1/convnet.{family}.s8")),
         );
         steps.push(Step {
             what: "a stranger's firmware crate",
