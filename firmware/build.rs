@@ -35,10 +35,7 @@ fn generate() -> Result<(), String> {
 fn find_board() -> Result<Table, String> {
     let source = fs::read_to_string("boards.toml").map_err(|e| format!("boards.toml: {e}"))?;
     let table: Table = source.parse().map_err(|e| format!("boards.toml: {e}"))?;
-    let boards = table
-        .get("board")
-        .and_then(Value::as_array)
-        .ok_or("boards.toml has no [[board]]")?;
+    let boards = table.get("board").and_then(Value::as_array).ok_or("boards.toml has no [[board]]")?;
     let (key, wanted) = match env::var("STILL8_BOARD") {
         Ok(name) => ("name", name),
         // A host build (`cargo clippy` without `--target`) stands for the hosted runner.
@@ -47,12 +44,8 @@ fn find_board() -> Result<Table, String> {
             target => ("target", target.unwrap_or_default()),
         },
     };
-    let row = boards
-        .iter()
-        .filter_map(Value::as_table)
-        .find(|row| text(row, key) == Ok(&wanted));
-    row.cloned()
-        .ok_or(format!("boards.toml has no board with {key} = \"{wanted}\""))
+    let row = boards.iter().filter_map(Value::as_table).find(|row| text(row, key) == Ok(&wanted));
+    row.cloned().ok_or(format!("boards.toml has no board with {key} = \"{wanted}\""))
 }
 
 fn emit_constants(out: &mut String, board: &Table, memory: &Table) -> Result<(), String> {
@@ -78,11 +71,7 @@ fn emit_constants(out: &mut String, board: &Table, memory: &Table) -> Result<(),
         "(usize, usize)",
         &format!("{plan:?}"),
     )?;
-    let arena = if memory.contains_key("arena") {
-        Some(region(memory, "arena")?)
-    } else {
-        None
-    };
+    let arena = if memory.contains_key("arena") { Some(region(memory, "arena")?) } else { None };
     constant(
         "Where the runner works: address, bytes; `None` for what statics and stack leave of the RAM.",
         "ARENA",
@@ -120,26 +109,17 @@ fn emit_memory(out_dir: &Path, memory: &Table) -> Result<(), String> {
 }
 
 fn region(memory: &Table, key: &str) -> Result<(usize, usize), String> {
-    let region = memory
-        .get(key)
-        .and_then(Value::as_table)
-        .ok_or(format!("boards.toml: no memory.{key}"))?;
+    let region = memory.get(key).and_then(Value::as_table).ok_or(format!("boards.toml: no memory.{key}"))?;
     Ok((integer(region, "origin")?, integer(region, "length")?))
 }
 
 fn integer(table: &Table, key: &str) -> Result<usize, String> {
-    let value = table
-        .get(key)
-        .and_then(Value::as_integer)
-        .and_then(|value| usize::try_from(value).ok());
+    let value = table.get(key).and_then(Value::as_integer).and_then(|value| usize::try_from(value).ok());
     value.ok_or(format!("boards.toml: `{key}` is missing or no whole number"))
 }
 
 fn text<'t>(table: &'t Table, key: &str) -> Result<&'t str, String> {
-    table
-        .get(key)
-        .and_then(Value::as_str)
-        .ok_or(format!("boards.toml: `{key}` is missing or no text"))
+    table.get(key).and_then(Value::as_str).ok_or(format!("boards.toml: `{key}` is missing or no text"))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {

@@ -45,9 +45,7 @@ pub struct GoldenSensor<'a> {
 impl<'a> GoldenSensor<'a> {
     /// Replays the plan's golden input; nothing where it has none.
     pub fn new(plan: &Plan<'a>) -> Self {
-        Self {
-            rest: plan.golden().map_or(&[], |golden| golden.input),
-        }
+        Self { rest: plan.golden().map_or(&[], |golden| golden.input) }
     }
 }
 
@@ -135,13 +133,7 @@ fn log_classes(plan: &Plan<'_>, best: &[Scored]) {
     let Some(output) = plan.output(0) else { return };
     for (rank, scored) in best.iter().enumerate() {
         let score = output.quantization.dequantize(scored.q);
-        log_line!(
-            "{}: class {} score {} (int8 {})",
-            rank + 1,
-            scored.class,
-            score,
-            scored.q
-        );
+        log_line!("{}: class {} score {} (int8 {})", rank + 1, scored.class, score, scored.q);
     }
 }
 
@@ -163,10 +155,8 @@ mod tests {
 
     #[test]
     fn best_come_first_and_ties_by_index() {
-        let classes: std::vec::Vec<usize> = top_classes(&[3, 9, -1, 9, 4])
-            .iter()
-            .map(|scored| scored.class)
-            .collect();
+        let classes: std::vec::Vec<usize> =
+            top_classes(&[3, 9, -1, 9, 4]).iter().map(|scored| scored.class).collect();
         assert_eq!(classes, [1, 3, 4]);
         assert_eq!(top_classes(&[7]).len(), 1);
     }

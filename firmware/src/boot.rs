@@ -13,12 +13,7 @@ pub fn source_hash(plan: &Plan<'_>) -> u32 {
 
 /// Logs version, board, kernel variant and plan.
 pub fn log_plan(plan: &Plan<'_>) {
-    log_line!(
-        "still8 {} on {}, {} kernels",
-        env!("CARGO_PKG_VERSION"),
-        constants::NAME,
-        kernels::NAME
-    );
+    log_line!("still8 {} on {}, {} kernels", env!("CARGO_PKG_VERSION"), constants::NAME, kernels::NAME);
     log_line!(
         "plan {}: source {:08x}, crc {:08x}, {} bytes, arena {} bytes",
         plan.name(),

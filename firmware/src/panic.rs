@@ -18,11 +18,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 /// Called by the core only.
 #[exception]
 unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
-    defmt::error!(
-        "hard fault at {:#010x}, called from {:#010x}",
-        frame.pc(),
-        frame.lr()
-    );
+    defmt::error!("hard fault at {:#010x}, called from {:#010x}", frame.pc(), frame.lr());
     stop(101)
 }
 

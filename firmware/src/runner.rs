@@ -97,9 +97,8 @@ pub fn serve(host: &mut impl Host, plan: &[u8], arena: &mut [Align16], profile: 
 
 /// The arena that the plan's header asks for; 0 where there is no header.
 pub fn arena_bytes(plan: &[u8]) -> usize {
-    let header = plan
-        .get(..size_of::<Header>())
-        .and_then(|bytes| bytemuck::try_from_bytes::<Header>(bytes).ok());
+    let header =
+        plan.get(..size_of::<Header>()).and_then(|bytes| bytemuck::try_from_bytes::<Header>(bytes).ok());
     header.map_or(0, |header| header.arena_bytes as usize)
 }
 
@@ -124,11 +123,7 @@ fn serve_samples(
     }
     session.reset();
 
-    let op_ticks = if profile {
-        op_counters(rest, plan.ops().len())?
-    } else {
-        &mut []
-    };
+    let op_ticks = if profile { op_counters(rest, plan.ops().len())? } else { &mut [] };
     let mut samples = 0;
     let mut ticks = 0;
     let overhead = clock_overhead(host);
@@ -166,9 +161,7 @@ fn report_self_test(host: &mut impl Host, outcome: SelfTest) -> Result<(), Fault
 /// Counters in the memory that the plan leaves.
 fn op_counters(rest: &mut [Align16], ops: usize) -> Result<&mut [u64], Fault> {
     let counters: &mut [u64] = bytemuck::cast_slice_mut(rest);
-    let counters = counters.get_mut(..ops).ok_or(Fault::Profile {
-        need: ops * size_of::<u64>(),
-    })?;
+    let counters = counters.get_mut(..ops).ok_or(Fault::Profile { need: ops * size_of::<u64>() })?;
     counters.fill(0);
     Ok(counters)
 }

@@ -122,15 +122,11 @@ impl fmt::Display for PlanError {
                 "the plan starts {remainder} bytes past a 16-byte boundary; place it with include_plan! or #[repr(align(16))]"
             ),
             Self::Truncated { need, have } => {
-                write!(
-                    f,
-                    "the plan needs {need} bytes, only {have} are there; the file is cut short"
-                )
+                write!(f, "the plan needs {need} bytes, only {have} are there; the file is cut short")
             }
-            Self::NotAPlan => write!(
-                f,
-                "the bytes are not a still8 plan; make one with `cargo xtask quantize`"
-            ),
+            Self::NotAPlan => {
+                write!(f, "the bytes are not a still8 plan; make one with `cargo xtask quantize`")
+            }
             Self::Version { plan, runtime } => write!(
                 f,
                 "the plan has format version {plan}, this runtime reads version {runtime}; quantize the model again or update"
@@ -146,10 +142,9 @@ impl fmt::Display for PlanError {
                 runtime.name(),
                 runtime.name()
             ),
-            Self::Section { kind } => write!(
-                f,
-                "section {kind} of the plan is misplaced, missing or of a wrong size"
-            ),
+            Self::Section { kind } => {
+                write!(f, "section {kind} of the plan is misplaced, missing or of a wrong size")
+            }
             Self::UnknownSection { kind } => {
                 write!(
                     f,
@@ -163,10 +158,7 @@ impl fmt::Display for PlanError {
                 "op {op} of the plan has operator code {code}, which is not in the operator table; add the operator to ops![]"
             ),
             Self::Op { op, fault } => write!(f, "op {op} of the plan is not valid: {fault:?}"),
-            Self::Golden => write!(
-                f,
-                "the plan's golden section does not match its inputs, outputs and ops"
-            ),
+            Self::Golden => write!(f, "the plan's golden section does not match its inputs, outputs and ops"),
         }
     }
 }
@@ -185,11 +177,7 @@ pub struct ArenaTooSmall {
 
 impl fmt::Display for ArenaTooSmall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the plan needs an arena of {} bytes, {} were given",
-            self.need, self.have
-        )
+        write!(f, "the plan needs an arena of {} bytes, {} were given", self.need, self.have)
     }
 }
 

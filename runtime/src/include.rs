@@ -23,10 +23,7 @@ const HEADER_BYTES: usize = size_of::<crate::format::Header>();
 /// # Panics
 /// At compile time where the bytes are not a plan.
 pub const fn arena_bytes(plan: &[u8]) -> usize {
-    assert!(
-        plan.len() >= HEADER_BYTES,
-        "the file is too short for a still8 plan"
-    );
+    assert!(plan.len() >= HEADER_BYTES, "the file is too short for a still8 plan");
     let mut i = 0;
     while i < MAGIC.len() {
         assert!(plan[i] == MAGIC[i], "the file is not a still8 plan");

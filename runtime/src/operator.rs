@@ -117,20 +117,13 @@ impl<'a, P: AnyBitPattern> Node<'a, P> {
     /// [`OpFault`] where parameters or operands lie outside their sections.
     fn new(plan: &'a Plan<'a>, op: &OpRecord) -> Result<Self, OpFault> {
         let start = op.params as usize;
-        let bytes = start
-            .checked_add(size_of::<P>())
-            .and_then(|end| plan.params().get(start..end));
+        let bytes = start.checked_add(size_of::<P>()).and_then(|end| plan.params().get(start..end));
         let params = bytes
             .filter(|_| usize::from(op.params_bytes) == size_of::<P>())
             .and_then(|bytes| bytemuck::try_from_bytes(bytes).ok())
             .ok_or(OpFault::Params)?;
         let operands = plan.operands_of(op).ok_or(OpFault::Operands)?;
-        Ok(Self {
-            params,
-            plan,
-            operands,
-            inputs: usize::from(op.inputs),
-        })
+        Ok(Self { params, plan, operands, inputs: usize::from(op.inputs) })
     }
 }
 
@@ -145,11 +138,7 @@ impl<'a, P> Node<'a, P> {
     /// Refuses another number of operands.
     pub(crate) fn expect_operands(&self, inputs: usize, outputs: usize) -> Result<(), OpFault> {
         let found = (self.inputs, self.operands.len() - self.inputs);
-        if found == (inputs, outputs) {
-            Ok(())
-        } else {
-            Err(OpFault::Operands)
-        }
+        if found == (inputs, outputs) { Ok(()) } else { Err(OpFault::Operands) }
     }
 
     /// Number of inputs.
@@ -223,11 +212,7 @@ pub(crate) fn check_in_place(
     input: &core::ops::Range<usize>,
     output: &core::ops::Range<usize>,
 ) -> Result<(), OpFault> {
-    if input == output {
-        Ok(())
-    } else {
-        check_disjoint(&[input.clone(), output.clone()])
-    }
+    if input == output { Ok(()) } else { check_disjoint(&[input.clone(), output.clone()]) }
 }
 
 /// A tensor of a checked plan.
@@ -273,11 +258,7 @@ impl<'a> Tensor<'a> {
         if !int8 {
             return Err(OpFault::DataType);
         }
-        if self.len() == 0 {
-            Err(OpFault::Shape)
-        } else {
-            Ok(())
-        }
+        if self.len() == 0 { Err(OpFault::Shape) } else { Ok(()) }
     }
 
     /// Real value of one step.

@@ -38,11 +38,7 @@ impl MatrixOrder {
         let Some(k) = self.k.checked_next_multiple_of(4) else {
             return None;
         };
-        if rows.checked_mul(k).is_some() {
-            Some(self.bytes())
-        } else {
-            None
-        }
+        if rows.checked_mul(k).is_some() { Some(self.bytes()) } else { None }
     }
 
     /// Place of weight `k` of output channel `row`.
@@ -80,11 +76,7 @@ impl WindowOrder {
         let Some(channels) = self.channels.checked_next_multiple_of(4) else {
             return None;
         };
-        if self.taps.checked_mul(channels).is_some() {
-            Some(self.bytes())
-        } else {
-            None
-        }
+        if self.taps.checked_mul(channels).is_some() { Some(self.bytes()) } else { None }
     }
 
     /// Place of the weight of `tap` and output channel `channel`.
@@ -107,17 +99,12 @@ mod tests {
             for rows in 1..6 {
                 for k in 1..11 {
                     let matrix = MatrixOrder { family, rows, k };
-                    let window = WindowOrder {
-                        family,
-                        taps: rows,
-                        channels: k,
-                    };
+                    let window = WindowOrder { family, taps: rows, channels: k };
                     let mut seen = vec![[false; 2]; matrix.bytes().max(window.bytes())];
                     for row in 0..rows {
                         for i in 0..k {
-                            for (which, at) in [matrix.index(row, i), window.index(row, i)]
-                                .into_iter()
-                                .enumerate()
+                            for (which, at) in
+                                [matrix.index(row, i), window.index(row, i)].into_iter().enumerate()
                             {
                                 assert!(at < [matrix.bytes(), window.bytes()][which]);
                                 assert!(

@@ -102,10 +102,7 @@ impl<'a> Plan<'a> {
         let family = match family {
             Some(family) if kernels::accepts(family) => family,
             plan => {
-                return Err(PlanError::Family {
-                    plan,
-                    runtime: kernels::FAMILY,
-                });
+                return Err(PlanError::Family { plan, runtime: kernels::FAMILY });
             }
         };
         let sections = Sections::read(header, bytes)?;
@@ -119,9 +116,7 @@ impl<'a> Plan<'a> {
             data: sections.require(section::DATA)?,
             io: sections.records(section::IO)?,
             inputs: 0,
-            strings: sections.text(section::STRINGS)?.ok_or(PlanError::Section {
-                kind: section::STRINGS,
-            })?,
+            strings: sections.text(section::STRINGS)?.ok_or(PlanError::Section { kind: section::STRINGS })?,
             golden: None,
             lineage: sections.text(section::LINEAGE)?,
             table,
@@ -130,10 +125,7 @@ impl<'a> Plan<'a> {
         let inputs = plan.check_io()?;
         let plan = Self { inputs, ..plan };
         plan.check_ops()?;
-        let golden = sections
-            .find(section::GOLDEN)
-            .map(|bytes| plan.read_golden(bytes))
-            .transpose()?;
+        let golden = sections.find(section::GOLDEN).map(|bytes| plan.read_golden(bytes)).transpose()?;
         Ok(Self { golden, ..plan })
     }
 
@@ -222,9 +214,7 @@ impl<'a> Plan<'a> {
     /// Text of the strings section, empty where the reference lies outside.
     pub fn text(&self, text: StrRef) -> &'a str {
         let start = usize::from(text.offset);
-        self.strings
-            .get(start..start + usize::from(text.bytes))
-            .unwrap_or_default()
+        self.strings.get(start..start + usize::from(text.bytes)).unwrap_or_default()
     }
 
     /// Name of an op's operator.
@@ -244,19 +234,14 @@ impl<'a> Plan<'a> {
             shape: &io.shape[..rank],
             permutation: &io.permutation[..rank],
             dtype: DataType::from_u8(tensor.dtype).unwrap_or(DataType::Int8),
-            quantization: QuantParams {
-                scale: tensor.scale,
-                zero_point: tensor.zero_point,
-            },
+            quantization: QuantParams { scale: tensor.scale, zero_point: tensor.zero_point },
             tensor,
         }
     }
 
     fn check_tensors(&self) -> Result<(), PlanError> {
         for (index, tensor) in self.tensors.iter().enumerate() {
-            let unit = DataType::from_u8(tensor.dtype)
-                .and_then(|dtype| dtype.bytes(1))
-                .unwrap_or(1);
+            let unit = DataType::from_u8(tensor.dtype).and_then(|dtype| dtype.bytes(1)).unwrap_or(1);
             let fits = tensor_bytes(tensor)
                 .and_then(|bytes| bytes.checked_add(tensor.offset))
                 .is_some_and(|end| end <= self.header.arena_bytes && tensor.offset % unit == 0);
@@ -266,9 +251,7 @@ impl<'a> Plan<'a> {
         }
         let units = isize::MAX as usize / 2;
         if self.arena_bytes() > units || self.header.state_bytes > self.header.arena_bytes {
-            return Err(PlanError::Section {
-                kind: section::TENSORS,
-            });
+            return Err(PlanError::Section { kind: section::TENSORS });
         }
         Ok(())
     }
@@ -277,11 +260,7 @@ impl<'a> Plan<'a> {
     fn check_io(&self) -> Result<usize, PlanError> {
         let inputs = self.io.iter().take_while(|io| io.kind == io_kind::INPUT).count();
         for (index, io) in self.io.iter().enumerate() {
-            let kind = if index < inputs {
-                io_kind::INPUT
-            } else {
-                io_kind::OUTPUT
-            };
+            let kind = if index < inputs { io_kind::INPUT } else { io_kind::OUTPUT };
             let rank = usize::from(io.rank);
             let fits = io.kind == kind
                 && rank <= MAX_RANK
@@ -303,16 +282,10 @@ impl<'a> Plan<'a> {
 
     fn check_ops(&self) -> Result<(), PlanError> {
         for (index, op) in self.ops.iter().enumerate() {
-            let entry = self.table.get(op.op).ok_or(PlanError::UnknownOperator {
-                op: index,
-                code: op.op,
-            })?;
+            let entry = self.table.get(op.op).ok_or(PlanError::UnknownOperator { op: index, code: op.op })?;
             let fault = |fault| PlanError::Op { op: index, fault };
             let operands = self.operands_of(op).ok_or(fault(OpFault::Operands))?;
-            if operands
-                .iter()
-                .any(|&tensor| usize::from(tensor) >= self.tensors.len())
-            {
+            if operands.iter().any(|&tensor| usize::from(tensor) >= self.tensors.len()) {
                 return Err(fault(OpFault::Operands));
             }
             (entry.check)(self, op).map_err(fault)?;
@@ -321,16 +294,10 @@ impl<'a> Plan<'a> {
     }
 
     fn read_golden(&self, bytes: &'a [u8]) -> Result<Golden<'a>, PlanError> {
-        let (header, rest) = bytes
-            .split_at_checked(size_of::<GoldenHeader>())
-            .ok_or(PlanError::Golden)?;
+        let (header, rest) = bytes.split_at_checked(size_of::<GoldenHeader>()).ok_or(PlanError::Golden)?;
         let header: &GoldenHeader = bytemuck::try_from_bytes(header).map_err(|_| PlanError::Golden)?;
-        let (input, rest) = rest
-            .split_at_checked(header.input_bytes as usize)
-            .ok_or(PlanError::Golden)?;
-        let (output, rest) = rest
-            .split_at_checked(header.output_bytes as usize)
-            .ok_or(PlanError::Golden)?;
+        let (input, rest) = rest.split_at_checked(header.input_bytes as usize).ok_or(PlanError::Golden)?;
+        let (output, rest) = rest.split_at_checked(header.output_bytes as usize).ok_or(PlanError::Golden)?;
         let padding = (input.len() + output.len()).next_multiple_of(4) - input.len() - output.len();
         let op_crcs: &[u32] = rest
             .get(padding..)
@@ -348,19 +315,13 @@ impl<'a> Plan<'a> {
         if !matches {
             return Err(PlanError::Golden);
         }
-        Ok(Golden {
-            input: bytemuck::cast_slice(input),
-            output: bytemuck::cast_slice(output),
-            op_crcs,
-        })
+        Ok(Golden { input: bytemuck::cast_slice(input), output: bytemuck::cast_slice(output), op_crcs })
     }
 }
 
 /// Product of dimensions, `None` where it exceeds `u32`.
 fn elements(shape: &[u32]) -> Option<u32> {
-    shape
-        .iter()
-        .try_fold(1u32, |product, &dim| product.checked_mul(dim))
+    shape.iter().try_fold(1u32, |product, &dim| product.checked_mul(dim))
 }
 
 /// Arena bytes of a tensor, `None` where type or size is out of range.
@@ -378,10 +339,7 @@ fn read_header(bytes: &[u8]) -> Result<(&Header, &[u8]), PlanError> {
     let front = bytes.get(..need).ok_or(PlanError::Truncated { need, have })?;
     let header: &Header = bytemuck::try_from_bytes(front).map_err(|_| PlanError::NotAPlan)?;
     if header.version != FORMAT_VERSION {
-        return Err(PlanError::Version {
-            plan: header.version,
-            runtime: FORMAT_VERSION,
-        });
+        return Err(PlanError::Version { plan: header.version, runtime: FORMAT_VERSION });
     }
     let need = header.file_bytes as usize;
     let bytes = bytes.get(..need).ok_or(PlanError::Truncated { need, have })?;
@@ -390,10 +348,7 @@ fn read_header(bytes: &[u8]) -> Result<(&Header, &[u8]), PlanError> {
     }
     let computed = checksum(bytes);
     if computed != header.crc32 {
-        return Err(PlanError::Checksum {
-            stored: header.crc32,
-            computed,
-        });
+        return Err(PlanError::Checksum { stored: header.crc32, computed });
     }
     Ok((header, bytes))
 }

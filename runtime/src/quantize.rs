@@ -81,24 +81,11 @@ pub fn dequantize_output(quantized: &[i8], params: QuantParams, out: &mut [f32])
 mod tests {
     use super::*;
 
-    const PARAMS: QuantParams = QuantParams {
-        scale: 0.5,
-        zero_point: 10,
-    };
+    const PARAMS: QuantParams = QuantParams { scale: 0.5, zero_point: 10 };
 
     #[test]
     fn saturates_and_counts() {
-        let reals = [
-            0.0,
-            0.25,
-            -0.25,
-            1000.0,
-            -1000.0,
-            f32::NAN,
-            f32::INFINITY,
-            f32::NEG_INFINITY,
-            58.5,
-        ];
+        let reals = [0.0, 0.25, -0.25, 1000.0, -1000.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 58.5];
         let mut out = [0; 9];
         let report = quantize_input(&reals, PARAMS, &mut out);
         assert_eq!(out, [10, 11, 9, 127, -128, 10, 127, -128, 127]);
@@ -114,19 +101,7 @@ mod tests {
 
     #[test]
     fn rounds_like_the_standard_library() {
-        for x in [
-            -2.5f32,
-            -1.5,
-            -0.5,
-            -0.49999997,
-            0.49999997,
-            0.5,
-            1.5,
-            2.4999998,
-            8388607.5,
-            1e30,
-            -1e30,
-        ] {
+        for x in [-2.5f32, -1.5, -0.5, -0.49999997, 0.49999997, 0.5, 1.5, 2.4999998, 8388607.5, 1e30, -1e30] {
             assert_eq!(libm_round(x), x.round(), "{x}");
         }
     }

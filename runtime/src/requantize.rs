@@ -50,10 +50,7 @@ fn mul_high_by_halves(a: i32, b: i32) -> i32 {
     let low = (a_low as u32).wrapping_mul(b_low as u32);
     let middle = a_high.wrapping_mul(b_low).wrapping_add((low >> 16) as i32);
     let carry = a_low.wrapping_mul(b_high).wrapping_add(middle & 0xffff);
-    a_high
-        .wrapping_mul(b_high)
-        .wrapping_add(middle >> 16)
-        .wrapping_add(carry >> 16)
+    a_high.wrapping_mul(b_high).wrapping_add(middle >> 16).wrapping_add(carry >> 16)
 }
 
 /// sat32(acc · 2ᴸ).
@@ -62,11 +59,7 @@ pub fn shift_left_saturating(acc: i32, left: u8) -> i32 {
     let left = left & 31;
     let shifted = acc << left;
     // Shifting back loses a bit exactly where the product left 32 bits. No 64-bit shift: on Armv6-M that is a call.
-    if shifted >> left == acc {
-        shifted
-    } else {
-        i32::MAX ^ (acc >> 31)
-    }
+    if shifted >> left == acc { shifted } else { i32::MAX ^ (acc >> 31) }
 }
 
 /// The `offset` that belongs to an output zero point and a shift of n − 32.
@@ -91,14 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn record(multiplier: i32, shift: u8, left: u8, zero_point: i8) -> ChannelRecord {
-        ChannelRecord {
-            bias: 0,
-            multiplier,
-            offset: offset(zero_point, shift),
-            shift,
-            left,
-            reserved: 0,
-        }
+        ChannelRecord { bias: 0, multiplier, offset: offset(zero_point, shift), shift, left, reserved: 0 }
     }
 
     /// The rule as the module documents it, in 128 bits.
@@ -146,11 +132,7 @@ mod tests {
     #[test]
     fn products_by_halves_are_exact_at_the_corners() {
         let halves = [0u32, 1, 2, 0x7ffe, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff];
-        let words = || {
-            halves
-                .iter()
-                .flat_map(|h| halves.iter().map(move |l| ((h << 16) | l) as i32))
-        };
+        let words = || halves.iter().flat_map(|h| halves.iter().map(move |l| ((h << 16) | l) as i32));
         for a in words() {
             for b in words() {
                 assert_eq!(mul_high_by_halves(a, b), mul_high(a, b), "{a} {b}");
@@ -168,15 +150,9 @@ mod tests {
 
     #[test]
     fn refuses_records_outside_the_contract() {
-        assert!(
-            !is_valid(&record(1 << 29, 5, 0, 3), 3),
-            "a small m belongs to the largest shift only"
-        );
+        assert!(!is_valid(&record(1 << 29, 5, 0, 3), 3), "a small m belongs to the largest shift only");
         assert!(is_valid(&record(5, 23, 0, 3), 3));
-        assert!(
-            !is_valid(&record(1 << 30, 2, 1, 3), 3),
-            "a left shift goes with the smallest shift only"
-        );
+        assert!(!is_valid(&record(1 << 30, 2, 1, 3), 3), "a left shift goes with the smallest shift only");
         assert!(!is_valid(&record(1 << 30, 2, 0, 3), 4), "another zero point");
         assert!(!is_valid(&record(-(1 << 30), 2, 0, 3), 3));
         let mut wide = record(1 << 30, 23, 0, 3);

@@ -92,10 +92,7 @@ impl Tensor {
     /// # Panics
     /// Where `values` does not have the shape's size, or the shape no axis.
     pub fn new(shape: Vec<usize>, values: Values) -> Self {
-        assert!(
-            !shape.is_empty() && shape.iter().product::<usize>() == values.len(),
-            "{shape:?}"
-        );
+        assert!(!shape.is_empty() && shape.iter().product::<usize>() == values.len(), "{shape:?}");
         Self { shape, values }
     }
 
@@ -134,11 +131,7 @@ impl Tensor {
     /// The samples at these indices, all of which must exist.
     fn pick(&self, indices: &[usize]) -> Self {
         fn gather<T: Copy>(values: &[T], elements: usize, indices: &[usize]) -> Vec<T> {
-            indices
-                .iter()
-                .flat_map(|&i| &values[i * elements..][..elements])
-                .copied()
-                .collect()
+            indices.iter().flat_map(|&i| &values[i * elements..][..elements]).copied().collect()
         }
         let elements = self.sample_elements();
         let values = match &self.values {
@@ -195,18 +188,11 @@ impl Dataset {
         for (name, tensor) in &inputs {
             if tensor.samples() != samples {
                 let found = tensor.samples();
-                return Err(format!(
-                    "`{name}` has {found} samples, `{}` has {samples}",
-                    inputs[0].0
-                ));
+                return Err(format!("`{name}` has {found} samples, `{}` has {samples}", inputs[0].0));
             }
         }
         let labels = labels.map(|array| class_indices(&array, samples)).transpose()?;
-        Ok(Self {
-            inputs,
-            labels,
-            origin: origin.to_owned(),
-        })
+        Ok(Self { inputs, labels, origin: origin.to_owned() })
     }
 
     /// Samples uniform in each input's range, or in [`RANDOM_RANGE`]; the seed fixes every bit of them.
@@ -215,16 +201,10 @@ impl Dataset {
         let tensor = |spec: &InputSpec| {
             let shape = [&[samples], spec.sample_shape()].concat();
             let range = spec.range.unwrap_or(RANDOM_RANGE);
-            let values = (0..shape.iter().product())
-                .map(|_| random.uniform(range))
-                .collect();
+            let values = (0..shape.iter().product()).map(|_| random.uniform(range)).collect();
             (spec.name.clone(), Tensor::new(shape, Values::Float(values)))
         };
-        Self {
-            inputs: inputs.iter().map(tensor).collect(),
-            labels: None,
-            origin: format!("random:{seed}"),
-        }
+        Self { inputs: inputs.iter().map(tensor).collect(), labels: None, origin: format!("random:{seed}") }
     }
 
     /// Number of samples.
@@ -239,9 +219,7 @@ impl Dataset {
             return;
         }
         let indices: Vec<usize> = (0..samples).map(|i| i * all / samples).collect();
-        self.inputs
-            .iter_mut()
-            .for_each(|(_, tensor)| *tensor = tensor.pick(&indices));
+        self.inputs.iter_mut().for_each(|(_, tensor)| *tensor = tensor.pick(&indices));
         if let Some(labels) = &mut self.labels {
             *labels = indices.iter().map(|&i| labels[i]).collect();
         }
@@ -303,12 +281,7 @@ impl Dataset {
     /// [`Failure::Data`] with the counts and the first sample.
     pub fn require_finite(&self) -> Result<()> {
         match self.non_finite().first() {
-            Some(NonFinite {
-                input,
-                nan,
-                infinite,
-                sample,
-            }) => Err(Failure::Data(format!(
+            Some(NonFinite { input, nan, infinite, sample }) => Err(Failure::Data(format!(
                 "{}: `{input}` holds {nan} NaN and {infinite} infinite values, the first in sample {sample}; \
                  remove them",
                 self.origin
@@ -324,25 +297,18 @@ impl Dataset {
 /// [`Failure::Usage`] for several tensors and a path that ends in `.npy`; [`Failure::Data`] where it cannot
 /// be written.
 pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
-    let ends_in = |extension: &str| {
-        path.extension()
-            .is_some_and(|found| found.eq_ignore_ascii_case(extension))
-    };
+    let ends_in =
+        |extension: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension));
     match tensors {
         [(_, tensor)] if !ends_in("npz") => {
             files::write_atomically(path, |file| npy::write_npy(file, &tensor.shape, &tensor.values))
         }
         _ if ends_in("npy") => {
             let path = path.display();
-            Err(Failure::Usage(format!(
-                "{path}: {} arrays need a file that ends in .npz",
-                tensors.len()
-            )))
+            Err(Failure::Usage(format!("{path}: {} arrays need a file that ends in .npz", tensors.len())))
         }
         _ => files::write_atomically(path, |file| {
-            let arrays = tensors
-                .iter()
-                .map(|(name, t)| (name.as_str(), t.shape.as_slice(), &t.values));
+            let arrays = tensors.iter().map(|(name, t)| (name.as_str(), t.shape.as_slice(), &t.values));
             // An archive's writer seeks, which a pipe cannot.
             let mut archive = io::Cursor::new(Vec::new());
             npy::write_npz(&mut archive, arrays)?;
@@ -358,11 +324,7 @@ fn find<'a>(arrays: &'a [(String, Array)], spec: &InputSpec, inputs: usize) -> C
     named.or(only).map(|(_, array)| array).ok_or_else(|| {
         let found: Vec<_> = arrays.iter().map(|(name, _)| format!("`{name}`")).collect();
         let or_x = if inputs == 1 { " (or `x`)" } else { "" };
-        format!(
-            "no array for input `{}`{or_x}; found {}",
-            spec.name,
-            found.join(", ")
-        )
+        format!("no array for input `{}`{or_x}; found {}", spec.name, found.join(", "))
     })
 }
 
@@ -381,9 +343,7 @@ fn tensor(array: &Array, spec: &InputSpec) -> Checked<Tensor> {
         exact if exact == spec.shape => [&[1], sample].concat(),
         found => {
             let expected: String = sample.iter().map(|dim| format!(", {dim}")).collect();
-            return Err(format!(
-                "`{name}` has shape {found:?}; expected [samples{expected}]"
-            ));
+            return Err(format!("`{name}` has shape {found:?}; expected [samples{expected}]"));
         }
     };
     if values.is_empty() {
@@ -394,16 +354,10 @@ fn tensor(array: &Array, spec: &InputSpec) -> Checked<Tensor> {
 
 fn class_indices(array: &Array, samples: usize) -> Checked<Vec<usize>> {
     let integers = array.integers().ok_or_else(|| {
-        format!(
-            "labels `{LABELS}` are {}; accepted are integers (uint8, int32, int64, ..)",
-            array.dtype()
-        )
+        format!("labels `{LABELS}` are {}; accepted are integers (uint8, int32, int64, ..)", array.dtype())
     })?;
     if array.shape != [samples] {
-        return Err(format!(
-            "labels `{LABELS}` have shape {:?}; expected [{samples}]",
-            array.shape
-        ));
+        return Err(format!("labels `{LABELS}` have shape {:?}; expected [{samples}]", array.shape));
     }
     let index = |(sample, &label): (usize, &i64)| {
         usize::try_from(label).map_err(|_| format!("label {label} of sample {sample} is negative"))

@@ -12,12 +12,8 @@ use super::*;
 
 fn npy<T: npyz::AutoSerialize>(shape: &[u64], values: &[T]) -> Vec<u8> {
     let mut file = Vec::new();
-    let mut writer = npyz::WriteOptions::new()
-        .default_dtype()
-        .shape(shape)
-        .writer(&mut file)
-        .begin_nd()
-        .unwrap();
+    let mut writer =
+        npyz::WriteOptions::new().default_dtype().shape(shape).writer(&mut file).begin_nd().unwrap();
     values.iter().for_each(|value| writer.push(value).unwrap());
     writer.finish().unwrap();
     file
@@ -34,11 +30,7 @@ fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 fn image() -> InputSpec {
-    InputSpec {
-        name: "image".to_owned(),
-        shape: vec![1, 1, 2, 2],
-        range: None,
-    }
+    InputSpec { name: "image".to_owned(), shape: vec![1, 1, 2, 2], range: None }
 }
 
 fn parse(file: &[u8], inputs: &[InputSpec]) -> Result<Dataset> {
@@ -74,15 +66,8 @@ fn int8_stays_int8() {
 
 #[test]
 fn several_inputs_by_name() {
-    let inputs = ["a", "b"].map(|name| InputSpec {
-        name: name.to_owned(),
-        shape: vec![1, 2],
-        range: None,
-    });
-    let (a, b) = (
-        npy(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0]),
-        npy(&[2, 2], &[5.0f64, 6.0, 7.0, 8.0]),
-    );
+    let inputs = ["a", "b"].map(|name| InputSpec { name: name.to_owned(), shape: vec![1, 2], range: None });
+    let (a, b) = (npy(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0]), npy(&[2, 2], &[5.0f64, 6.0, 7.0, 8.0]));
     let data = parse(&npz(&[("b", b.clone()), ("a", a.clone())]), &inputs).unwrap();
     assert_eq!(data.inputs[0].1.sample(1), Sample::Float(&[3.0, 4.0]));
     assert_eq!(data.inputs[1].1.sample(0), Sample::Float(&[5.0, 6.0]));
@@ -96,10 +81,7 @@ fn several_inputs_by_name() {
 fn exact_shape_is_one_sample() {
     let data = parse(&npy(&[1, 1, 2, 2], &[0.0f32; 4]), &[image()]).unwrap();
     assert_eq!((data.samples(), data.inputs[0].1.shape()), (1, &[1, 1, 2, 2][..]));
-    let unbatched = InputSpec {
-        shape: vec![49, 10],
-        ..image()
-    };
+    let unbatched = InputSpec { shape: vec![49, 10], ..image() };
     let data = parse(&npy(&[49, 10], &[0.0f32; 490]), std::slice::from_ref(&unbatched)).unwrap();
     assert_eq!(data.inputs[0].1.shape(), [1, 49, 10]);
     let data = parse(&npy(&[2, 49, 10], &[0.0f32; 980]), &[unbatched]).unwrap();
@@ -136,10 +118,7 @@ fn empty_truncated_and_foreign_files_are_refused() {
     assert!(refusal(b"", &[image()]).contains("neither .npy nor .npz"));
     let missing = Dataset::load(&PathBuf::from("/nowhere/x.npy"), &[image()]).unwrap_err();
     assert_eq!(missing.exit_code(), 4);
-    assert!(
-        missing.to_string().contains("/nowhere/x.npy: cannot be read"),
-        "{missing}"
-    );
+    assert!(missing.to_string().contains("/nowhere/x.npy: cannot be read"), "{missing}");
 }
 
 #[test]
@@ -154,12 +133,7 @@ fn bad_labels_are_refused() {
         "{text}"
     );
     let data = Dataset::random(0, &[image()], 1);
-    assert!(
-        data.require_labels(10)
-            .unwrap_err()
-            .to_string()
-            .contains("no labels")
-    );
+    assert!(data.require_labels(10).unwrap_err().to_string().contains("no labels"));
 }
 
 #[test]
@@ -167,48 +141,30 @@ fn nan_is_counted_and_refused_by_calibration() {
     let mut x = [0.0f32; 12];
     (x[5], x[6], x[11]) = (f32::NAN, f32::INFINITY, f32::NAN);
     let data = parse(&npy(&[3, 1, 2, 2], &x), &[image()]).unwrap();
-    let found = NonFinite {
-        input: "image".to_owned(),
-        nan: 2,
-        infinite: 1,
-        sample: 1,
-    };
+    let found = NonFinite { input: "image".to_owned(), nan: 2, infinite: 1, sample: 1 };
     assert_eq!(data.non_finite(), [found]);
     let text = data.require_finite().unwrap_err().to_string();
-    assert!(
-        text.contains("2 NaN and 1 infinite values, the first in sample 1"),
-        "{text}"
-    );
+    assert!(text.contains("2 NaN and 1 infinite values, the first in sample 1"), "{text}");
     Dataset::random(0, &[image()], 4).require_finite().unwrap();
 }
 
 #[test]
 fn seed_fixes_random_samples() {
-    let spec = InputSpec {
-        range: Some([0.0, 1.0]),
-        ..image()
-    };
+    let spec = InputSpec { range: Some([0.0, 1.0]), ..image() };
     let data = Dataset::random(7, std::slice::from_ref(&spec), 3);
     assert_eq!(data, Dataset::random(7, std::slice::from_ref(&spec), 3));
     assert_ne!(data, Dataset::random(8, std::slice::from_ref(&spec), 3));
     assert_eq!(data.inputs[0].1.shape(), [3, 1, 2, 2]);
     assert_eq!(data.origin, "random:7");
-    let Values::Float(values) = data.inputs[0].1.values() else {
-        panic!("no floats")
-    };
+    let Values::Float(values) = data.inputs[0].1.values() else { panic!("no floats") };
     assert!(values.iter().all(|value| (0.0..=1.0).contains(value)));
 }
 
 #[test]
 fn thin_spreads_over_all_samples() {
-    let file = npz(&[
-        ("x", npy(&[4, 1, 1, 2], &[1i8, 2, 3, 4, 5, 6, 7, 8])),
-        ("y", npy(&[4], &[0u8, 0, 1, 1])),
-    ]);
-    let spec = InputSpec {
-        shape: vec![1, 1, 1, 2],
-        ..image()
-    };
+    let file =
+        npz(&[("x", npy(&[4, 1, 1, 2], &[1i8, 2, 3, 4, 5, 6, 7, 8])), ("y", npy(&[4], &[0u8, 0, 1, 1]))]);
+    let spec = InputSpec { shape: vec![1, 1, 1, 2], ..image() };
     let mut data = parse(&file, &[spec]).unwrap();
     data.thin(5);
     assert_eq!(data.samples(), 4);
@@ -229,22 +185,8 @@ fn saved_tensors_are_read_back() {
     }
     let both = [("image".to_owned(), float.clone()), ("mask".to_owned(), int8)];
     save(&folder.path().join("both.npz"), &both).unwrap();
-    assert_eq!(
-        Dataset::load(&folder.path().join("both.npz"), &[image()])
-            .unwrap()
-            .inputs[0]
-            .1,
-        float
-    );
-    assert_eq!(
-        save(&folder.path().join("both.npy"), &both)
-            .unwrap_err()
-            .exit_code(),
-        2
-    );
+    assert_eq!(Dataset::load(&folder.path().join("both.npz"), &[image()]).unwrap().inputs[0].1, float);
+    assert_eq!(save(&folder.path().join("both.npy"), &both).unwrap_err().exit_code(), 2);
     let unwritable = save(&folder.path().join("both.npz/below.npz"), &both).unwrap_err();
-    assert!(
-        unwritable.to_string().contains("below.npz: cannot be written"),
-        "{unwritable}"
-    );
+    assert!(unwritable.to_string().contains("below.npz: cannot be written"), "{unwritable}");
 }

@@ -58,25 +58,17 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
     }
     // The file that a symbolic link points to, not the link, takes the new contents.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = target
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let no_folder = |error| {
         Failure::data(
             path,
-            format_args!(
-                "cannot be written: the folder {} cannot be made: {error}",
-                folder.display()
-            ),
+            format_args!("cannot be written: the folder {} cannot be made: {error}", folder.display()),
         )
     };
     fs::create_dir_all(folder).map_err(no_folder)?;
     let mut file = new_file(folder).map_err(unwritable)?;
     let mut buffer = io::BufWriter::new(file.as_file_mut());
-    write(&mut buffer)
-        .and_then(|()| buffer.flush())
-        .map_err(unwritable)?;
+    write(&mut buffer).and_then(|()| buffer.flush()).map_err(unwritable)?;
     drop(buffer);
     file.persist(&target).map_err(|error| unwritable(error.error))?;
     Ok(())
@@ -98,9 +90,7 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
@@ -129,12 +119,7 @@ mod tests {
             file.write_all(b"half of a rep")?;
             Err(io::Error::other("disk full"))
         });
-        assert!(
-            failure
-                .unwrap_err()
-                .to_string()
-                .contains("report.json: cannot be written: disk full")
-        );
+        assert!(failure.unwrap_err().to_string().contains("report.json: cannot be written: disk full"));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["report.json"]);
     }
@@ -146,10 +131,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         let failure = write_atomically(&file.join("below"), |_| Ok(())).unwrap_err();
         assert_eq!(failure.exit_code(), 4);
-        assert!(
-            failure.to_string().contains("below: cannot be written"),
-            "{failure}"
-        );
+        assert!(failure.to_string().contains("below: cannot be written"), "{failure}");
         let failure = write_atomically(folder.path(), |_| Ok(())).unwrap_err();
         assert!(failure.to_string().contains("is a folder"), "{failure}");
     }

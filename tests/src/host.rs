@@ -34,10 +34,7 @@ impl HostRunner {
     pub fn new(bytes: &[u8]) -> std::result::Result<Self, PlanError> {
         let mut units = vec![Align16::ZERO; Align16::count(bytes.len())];
         bytemuck::cast_slice_mut(&mut units)[..bytes.len()].copy_from_slice(bytes);
-        let runner = Self {
-            bytes: units,
-            length: bytes.len(),
-        };
+        let runner = Self { bytes: units, length: bytes.len() };
         Plan::from_bytes(runner.bytes(), &OPS)?;
         Ok(runner)
     }
@@ -100,10 +97,7 @@ fn run_sample(plan: &Plan<'_>, arena: &mut [Align16], sample: &[i8]) -> Vec<i8> 
         rest = tail;
     }
     session.run();
-    (0..plan.output_count())
-        .flat_map(|i| session.output(i).unwrap_or_default())
-        .copied()
-        .collect()
+    (0..plan.output_count()).flat_map(|i| session.output(i).unwrap_or_default()).copied().collect()
 }
 
 #[cfg(test)]
@@ -144,12 +138,7 @@ mod tests {
         let (mut records, mut body) = (Vec::new(), Vec::new());
         for (kind, bytes) in sections {
             let offset = (start + body.len()) as u32;
-            records.push(SectionRecord {
-                kind,
-                flags: SECTION_REQUIRED,
-                offset,
-                bytes: bytes.len() as u32,
-            });
+            records.push(SectionRecord { kind, flags: SECTION_REQUIRED, offset, bytes: bytes.len() as u32 });
             body.extend_from_slice(bytes);
             body.resize(body.len().next_multiple_of(ALIGNMENT), 0);
         }
@@ -169,11 +158,7 @@ mod tests {
 
     fn dataset(values: Values) -> Dataset {
         let tensor = Tensor::new(vec![2, 2, 1, 3], values);
-        Dataset {
-            inputs: vec![("name".to_owned(), tensor)],
-            labels: None,
-            origin: "test".to_owned(),
-        }
+        Dataset { inputs: vec![("name".to_owned(), tensor)], labels: None, origin: "test".to_owned() }
     }
 
     #[test]
@@ -199,10 +184,7 @@ mod tests {
         (expected[1], expected[2], expected[11]) = (127, 10, 11);
         assert_eq!(outputs.quantized[0].1.values(), &Values::Int8(expected));
         let real = outputs.dequantized();
-        assert_eq!(
-            real[0].1.sample(0),
-            Sample::Float(&[1.0, 58.5, 0.0, 1.0, 1.0, 1.0])
-        );
+        assert_eq!(real[0].1.sample(0), Sample::Float(&[1.0, 58.5, 0.0, 1.0, 1.0, 1.0]));
     }
 
     #[test]
@@ -210,20 +192,10 @@ mod tests {
         let runner = HostRunner::new(&identity()).unwrap();
         let specs = Transfer::new(&runner.plan()).input_specs();
         let range = Some([-69.0, 58.5]);
-        assert_eq!(
-            specs,
-            [InputSpec {
-                name: "name".to_owned(),
-                shape: vec![1, 2, 1, 3],
-                range
-            }]
-        );
+        assert_eq!(specs, [InputSpec { name: "name".to_owned(), shape: vec![1, 2, 1, 3], range }]);
         let random = Dataset::random(1, &specs, 3);
         let (outputs, report) = runner.run(&random, |_| ()).unwrap();
-        assert_eq!(
-            (outputs.quantized[0].1.shape(), report.saturated),
-            (&[3, 2, 1, 3][..], 0)
-        );
+        assert_eq!((outputs.quantized[0].1.shape(), report.saturated), (&[3, 2, 1, 3][..], 0));
     }
 
     #[test]
@@ -233,27 +205,12 @@ mod tests {
         let mut data = dataset(Values::Int8(vec![0; 12]));
         data.inputs[0].0 = "other".to_owned();
         let text = runner.run(&data, |_| ()).unwrap_err().to_string();
-        assert_eq!(
-            text,
-            "test has inputs `other` [2, 1, 3]; the plan takes `name` [2, 1, 3]"
-        );
+        assert_eq!(text, "test has inputs `other` [2, 1, 3]; the plan takes `name` [2, 1, 3]");
         let transfer = Transfer::new(&runner.plan());
-        assert!(
-            transfer
-                .to_source(2, &[0; 11])
-                .unwrap_err()
-                .to_string()
-                .contains("cut short")
-        );
+        assert!(transfer.to_source(2, &[0; 11]).unwrap_err().to_string().contains("cut short"));
         plan[200] ^= 1;
         assert!(HostRunner::new(&plan).is_err());
         assert!(HostRunner::new(&[]).is_err());
-        assert_eq!(
-            HostRunner::open(Path::new("/nowhere/p.s8"))
-                .err()
-                .unwrap()
-                .exit_code(),
-            4
-        );
+        assert_eq!(HostRunner::open(Path::new("/nowhere/p.s8")).err().unwrap().exit_code(), 4);
     }
 }

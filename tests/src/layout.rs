@@ -15,16 +15,12 @@ impl Permutation {
     pub fn new(shape: &[usize], axes: &[usize]) -> Option<Self> {
         let rank = shape.len();
         let complete = axes.len() == rank && (0..rank).all(|axis| axes.contains(&axis));
-        let elements = shape
-            .iter()
-            .try_fold(1usize, |product, &dim| product.checked_mul(dim))?;
+        let elements = shape.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim))?;
         if !complete {
             return None;
         }
         if elements == 0 {
-            return Some(Self {
-                source_index: Vec::new(),
-            });
+            return Some(Self { source_index: Vec::new() });
         }
         let mut strides = vec![1; rank];
         for axis in (1..rank).rev() {
@@ -105,9 +101,7 @@ mod tests {
             let array = Array::from_shape_vec(IxDyn(&shape), source.clone()).unwrap();
             let expected: Vec<u8> = array.permuted_axes(IxDyn(&axes)).iter().copied().collect();
             let mut device = [0; 120];
-            Permutation::new(&shape, &axes)
-                .unwrap()
-                .to_device(&source, &mut device);
+            Permutation::new(&shape, &axes).unwrap().to_device(&source, &mut device);
             assert_eq!(device[..], expected);
         }
     }
@@ -116,11 +110,7 @@ mod tests {
     fn scalar_has_one_element_and_an_empty_axis_none() {
         assert_eq!(Permutation::new(&[], &[]).unwrap().len(), 1);
         assert!(Permutation::new(&[2, 0], &[1, 0]).unwrap().is_empty());
-        assert!(
-            Permutation::new(&[0, 1 << 62, 1 << 62], &[1, 2, 0])
-                .unwrap()
-                .is_empty()
-        );
+        assert!(Permutation::new(&[0, 1 << 62, 1 << 62], &[1, 2, 0]).unwrap().is_empty());
     }
 
     #[test]

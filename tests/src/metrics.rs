@@ -25,10 +25,7 @@ pub fn agreement(a: &[usize], b: &[usize]) -> Option<f64> {
 
 /// exp(zᵢ ⁄ T) ⁄ Σⱼ exp(zⱼ ⁄ T) for temperature T > 0.
 pub fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
-    log_softmax(logits, temperature)
-        .into_iter()
-        .map(f64::exp)
-        .collect()
+    log_softmax(logits, temperature).into_iter().map(f64::exp).collect()
 }
 
 /// Σ p·ln(p ⁄ q) in nats, where p and q are the softmax of the two logits at temperature T.
@@ -37,10 +34,7 @@ pub fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
 /// Where the lengths differ.
 pub fn kl_divergence(p_logits: &[f32], q_logits: &[f32], temperature: f64) -> f64 {
     assert_eq!(p_logits.len(), q_logits.len());
-    let (p, q) = (
-        log_softmax(p_logits, temperature),
-        log_softmax(q_logits, temperature),
-    );
+    let (p, q) = (log_softmax(p_logits, temperature), log_softmax(q_logits, temperature));
     let sum: f64 = p.iter().zip(&q).map(|(&ln_p, &ln_q)| term(ln_p, ln_q)).sum();
     // Rounding may leave the sum of equal distributions just below 0.
     sum.max(0.0)
@@ -52,11 +46,7 @@ pub fn kl_divergence(p_logits: &[f32], q_logits: &[f32], temperature: f64) -> f6
 /// Where the numbers of samples or classes differ.
 pub fn mean_kl(p_logits: &[Vec<f32>], q_logits: &[Vec<f32>], temperature: f64) -> Option<f64> {
     assert_eq!(p_logits.len(), q_logits.len());
-    let sum: f64 = p_logits
-        .iter()
-        .zip(q_logits)
-        .map(|(p, q)| kl_divergence(p, q, temperature))
-        .sum();
+    let sum: f64 = p_logits.iter().zip(q_logits).map(|(p, q)| kl_divergence(p, q, temperature)).sum();
     (!p_logits.is_empty()).then(|| sum / p_logits.len() as f64)
 }
 
@@ -69,16 +59,8 @@ pub fn sqnr_db(x: &[f32], y: &[f32]) -> f64 {
     assert_eq!(x.len(), y.len());
     let square = |x: f64| x * x;
     let signal: f64 = x.iter().map(|&x| square(x.into())).sum();
-    let noise: f64 = x
-        .iter()
-        .zip(y)
-        .map(|(&x, &y)| square(f64::from(x) - f64::from(y)))
-        .sum();
-    if noise == 0.0 {
-        f64::INFINITY
-    } else {
-        10.0 * (signal / noise).log10()
-    }
+    let noise: f64 = x.iter().zip(y).map(|(&x, &y)| square(f64::from(x) - f64::from(y))).sum();
+    if noise == 0.0 { f64::INFINITY } else { 10.0 * (signal / noise).log10() }
 }
 
 /// Counts of (label, predicted class).
@@ -129,17 +111,12 @@ impl Confusion {
     /// 2·right ⁄ (samples + predictions): the harmonic mean of recall and precision. `None` where the class
     /// has neither samples nor predictions; 0 where it has only one of them.
     pub fn f1(&self, class: usize) -> Option<f64> {
-        ratio(
-            2 * self.counts[class][class],
-            self.support(class) + self.predicted(class),
-        )
+        ratio(2 * self.counts[class][class], self.support(class) + self.predicted(class))
     }
 
     /// Mean F1 over the classes that have one.
     pub fn macro_f1(&self) -> Option<f64> {
-        let scores: Vec<f64> = (0..self.counts.len())
-            .filter_map(|class| self.f1(class))
-            .collect();
+        let scores: Vec<f64> = (0..self.counts.len()).filter_map(|class| self.f1(class)).collect();
         (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
     }
 }
@@ -150,10 +127,7 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
 
 /// ln softmax, shifted by the largest logit so that no exponential overflows.
 fn log_softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
-    let scaled: Vec<f64> = logits
-        .iter()
-        .map(|&logit| f64::from(logit) / temperature)
-        .collect();
+    let scaled: Vec<f64> = logits.iter().map(|&logit| f64::from(logit) / temperature).collect();
     let largest = scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let ln_sum = scaled.iter().map(|z| (z - largest).exp()).sum::<f64>().ln() + largest;
     scaled.into_iter().map(|z| z - ln_sum).collect()
@@ -237,19 +211,13 @@ mod tests {
     #[test]
     fn confusion_by_hand() {
         let confusion = Confusion::new(&LABELS, &PREDICTED, 4);
-        assert_eq!(
-            confusion.counts(),
-            [[2, 1, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0; 4]]
-        );
+        assert_eq!(confusion.counts(), [[2, 1, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0; 4]]);
         assert_eq!([0, 1, 2, 3].map(|class| confusion.support(class)), [3, 2, 1, 0]);
         assert_eq!(
             [0, 1, 2, 3].map(|class| confusion.recall(class)),
             [Some(2.0 / 3.0), Some(0.5), Some(0.0), None]
         );
-        assert_eq!(
-            [0, 1, 2, 3].map(|class| confusion.precision(class)),
-            [Some(0.5), Some(0.5), None, None]
-        );
+        assert_eq!([0, 1, 2, 3].map(|class| confusion.precision(class)), [Some(0.5), Some(0.5), None, None]);
         assert_eq!(
             [0, 1, 2, 3].map(|class| confusion.f1(class)),
             [Some(4.0 / 7.0), Some(0.5), Some(0.0), None]

@@ -34,11 +34,7 @@ impl Model {
     /// # Errors
     /// [`Failure::Data`] where there is no such file, [`Failure::Usage`] where it breaks the schema.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = if path.is_dir() {
-            path.join(FILE_NAME)
-        } else {
-            path.to_owned()
-        };
+        let file = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
         if path.is_dir() && !file.exists() {
             return Err(Failure::data(
                 path,
@@ -64,14 +60,8 @@ impl Model {
 
     /// The input as data files must have it.
     pub fn input(&self) -> InputSpec {
-        let Input {
-            name, shape, range, ..
-        } = &self.recipe.input;
-        InputSpec {
-            name: name.clone(),
-            shape: shape.clone(),
-            range: range.map(|range| range.bounds()),
-        }
+        let Input { name, shape, range, .. } = &self.recipe.input;
+        InputSpec { name: name.clone(), shape: shape.clone(), range: range.map(|range| range.bounds()) }
     }
 
     /// Path of the student, whose hash is right.
@@ -87,11 +77,7 @@ impl Model {
     /// # Errors
     /// Those of [`Self::student`].
     pub fn teacher(&self) -> Result<Option<PathBuf>> {
-        self.recipe
-            .teacher
-            .as_ref()
-            .map(|teacher| self.network(teacher))
-            .transpose()
+        self.recipe.teacher.as_ref().map(|teacher| self.network(teacher)).transpose()
     }
 
     /// A data set whose hash, number of samples and labels are right.
@@ -100,11 +86,7 @@ impl Model {
     /// [`Failure::Missing`] that names the recipe, [`Failure::Data`] for everything wrong with the file,
     /// [`Failure::Usage`] where the model has no such data set.
     pub fn dataset(&self, kind: DataKind) -> Result<Dataset> {
-        let DataSets {
-            calibration,
-            test,
-            full,
-        } = &self.recipe.data;
+        let DataSets { calibration, test, full } = &self.recipe.data;
         let entry = match kind {
             DataKind::Calibration => calibration,
             DataKind::Test => test,
@@ -125,10 +107,7 @@ impl Model {
         let data = Dataset::parse(&path, &file, &[self.input()])?;
         if data.samples() != entry.samples {
             let (found, stated) = (data.samples(), entry.samples);
-            return Err(Failure::data(
-                &path,
-                format!("holds {found} samples; {FILE_NAME} states {stated}"),
-            ));
+            return Err(Failure::data(&path, format!("holds {found} samples; {FILE_NAME} states {stated}")));
         }
         if kind != DataKind::Calibration || data.labels.is_some() {
             data.require_labels(self.recipe.classes.len())?;
@@ -147,10 +126,9 @@ impl Model {
         let path = self.folder.join(file);
         match (path.exists(), recipe) {
             (true, _) => Ok(path),
-            (false, Some(recipe)) => Err(Failure::Missing(format!(
-                "{} is not there; make it with: {recipe}",
-                path.display()
-            ))),
+            (false, Some(recipe)) => {
+                Err(Failure::Missing(format!("{} is not there; make it with: {recipe}", path.display())))
+            }
             (false, None) => Err(Failure::data(
                 &path,
                 format!("no such file, and {FILE_NAME} has no `recipe` that makes it"),
@@ -166,14 +144,9 @@ fn content_sha256(path: &Path, file: &[u8], input: &str) -> Result<String> {
     };
     let find = |names: &[&str]| -> Result<&Array> {
         let found = arrays.iter().find(|(name, _)| names.contains(&name.as_str()));
-        found
-            .map(|(_, array)| array)
-            .ok_or_else(|| Failure::data(path, format!("no array `{}`", names[0])))
+        found.map(|(_, array)| array).ok_or_else(|| Failure::data(path, format!("no array `{}`", names[0])))
     };
-    Ok(files::sha256_of_parts([
-        find(&["x", input])?.bytes.as_slice(),
-        &find(&["y"])?.bytes,
-    ]))
+    Ok(files::sha256_of_parts([find(&["x", input])?.bytes.as_slice(), &find(&["y"])?.bytes]))
 }
 
 /// Refuses a file whose hash is not the stated one.

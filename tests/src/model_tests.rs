@@ -25,11 +25,8 @@ impl Fixture {
         fs::write(folder.path().join("net.onnx"), "a network").unwrap();
         let network = files::sha256_hex(b"a network");
         let data = files::sha256_hex(npz.get_ref());
-        let content: Vec<u8> = [0.0f32, 0.25, 0.5, 0.75]
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .chain([1, 0])
-            .collect();
+        let content: Vec<u8> =
+            [0.0f32, 0.25, 0.5, 0.75].iter().flat_map(|x| x.to_le_bytes()).chain([1, 0]).collect();
         let content = files::sha256_hex(&content);
         let text = format!(
             r#"schema = 1
@@ -111,10 +108,7 @@ calibration = "minmax"
 fn complete_model_opens_by_folder_and_by_file() {
     let fixture = Fixture::new();
     let model = fixture.open().unwrap();
-    assert_eq!(
-        Model::open(&fixture.folder.path().join(FILE_NAME)).unwrap(),
-        model
-    );
+    assert_eq!(Model::open(&fixture.folder.path().join(FILE_NAME)).unwrap(), model);
     let recipe = model.recipe();
     assert_eq!(recipe.classes.names(), ["no", "yes"]);
     assert_eq!(recipe.input.range.unwrap().bounds(), [0.0, 1.0]);
@@ -130,29 +124,17 @@ fn complete_model_opens_by_folder_and_by_file() {
 
 #[test]
 fn unknown_key_is_named_with_its_line() {
-    let text = Fixture::new()
-        .replace("int8_accuracy_min", "int8_acuracy_min")
-        .refusal();
-    assert!(
-        text.contains("unknown field `int8_acuracy_min`, expected one of"),
-        "{text}"
-    );
+    let text = Fixture::new().replace("int8_accuracy_min", "int8_acuracy_min").refusal();
+    assert!(text.contains("unknown field `int8_acuracy_min`, expected one of"), "{text}");
     assert!(text.contains("line 44"), "{text}");
-    let text = Fixture::new()
-        .replace("name = \"tiny\"", "nome = \"tiny\"")
-        .refusal();
+    let text = Fixture::new().replace("name = \"tiny\"", "nome = \"tiny\"").refusal();
     assert!(text.contains("`nome`") && text.contains("line 2"), "{text}");
 }
 
 #[test]
 fn other_schema_is_refused_before_its_keys() {
-    let text = Fixture::new()
-        .replace("schema = 1", "schema = 2\nnew = 1")
-        .refusal();
-    assert!(
-        text.contains("`schema = 2` is not known; this still8 reads schema 1"),
-        "{text}"
-    );
+    let text = Fixture::new().replace("schema = 1", "schema = 2\nnew = 1").refusal();
+    assert!(text.contains("`schema = 2` is not known; this still8 reads schema 1"), "{text}");
     let text = Fixture::new().replace("schema = 1", "").refusal();
     assert!(text.contains("`schema` is missing"), "{text}");
     let text = Fixture::new().replace("schema = 1", "schema = ").refusal();
@@ -162,34 +144,14 @@ fn other_schema_is_refused_before_its_keys() {
 #[test]
 fn values_out_of_range_are_refused() {
     let cases = [
-        (
-            "int8_accuracy_min = 0.5",
-            "int8_accuracy_min = 92.5",
-            "92.5 is no fraction in [0, 1]",
-        ),
-        (
-            "float_accuracy = 0.75",
-            "float_accuracy = -0.1",
-            "-0.1 is no fraction",
-        ),
+        ("int8_accuracy_min = 0.5", "int8_accuracy_min = 92.5", "92.5 is no fraction in [0, 1]"),
+        ("float_accuracy = 0.75", "float_accuracy = -0.1", "-0.1 is no fraction"),
         ("range = [0, 1.0]", "range = [1.0, 0.0]", "range [1, 0] is empty"),
         ("range = [0, 1.0]", "range = [0.5, 1.0]", "must contain 0"),
         ("classes = [\"no\", \"yes\"]", "classes = [\"no\"]", "1 classes"),
-        (
-            "classes = [\"no\", \"yes\"]",
-            "classes = [\"no\", \"no\"]",
-            "class `no` is named twice",
-        ),
-        (
-            "task = \"classification\"",
-            "task = \"regression\"",
-            "unknown variant `regression`",
-        ),
-        (
-            "calibration = \"minmax\"",
-            "calibration = \"max\"",
-            "expected `minmax` or `mse`",
-        ),
+        ("classes = [\"no\", \"yes\"]", "classes = [\"no\", \"no\"]", "class `no` is named twice"),
+        ("task = \"classification\"", "task = \"regression\"", "unknown variant `regression`"),
+        ("calibration = \"minmax\"", "calibration = \"max\"", "expected `minmax` or `mse`"),
         ("shape = [1, 2]", "shape = [1, 0]", "`input.shape` must have axes"),
         ("macs = 2", "macs = -2", "expected u64"),
         ("name = \"logits\"", "", "missing field `name`"),
@@ -200,14 +162,7 @@ fn values_out_of_range_are_refused() {
     }
     let fixture = Fixture::new();
     let short = fixture.text.replace(&files::sha256_hex(b"a network"), "abc");
-    assert!(
-        Fixture {
-            text: short,
-            ..fixture
-        }
-        .refusal()
-        .contains("a sha256 has 64 digits")
-    );
+    assert!(Fixture { text: short, ..fixture }.refusal().contains("a sha256 has 64 digits"));
 }
 
 #[test]
@@ -216,17 +171,10 @@ fn absent_file_names_its_recipe() {
     let failure = fixture.open().unwrap().teacher().unwrap_err();
     assert_eq!(failure.exit_code(), 5);
     assert!(
-        failure
-            .to_string()
-            .contains("absent.onnx is not there; make it with: python3 fetch.py"),
+        failure.to_string().contains("absent.onnx is not there; make it with: python3 fetch.py"),
         "{failure}"
     );
-    let failure = fixture
-        .replace("recipe = \"python3 fetch.py\"", "")
-        .open()
-        .unwrap()
-        .teacher()
-        .unwrap_err();
+    let failure = fixture.replace("recipe = \"python3 fetch.py\"", "").open().unwrap().teacher().unwrap_err();
     assert_eq!(failure.exit_code(), 4);
     assert!(failure.to_string().contains("no `recipe`"), "{failure}");
     let failure = Model::open(Path::new("/nowhere")).unwrap_err();
@@ -248,18 +196,11 @@ fn changed_file_shows_both_hashes() {
 fn other_number_of_samples_and_absent_full_data_are_refused() {
     let text = Fixture::new().text;
     let full = &text[text.find("[data.full]").unwrap()..text.find("[thresholds]").unwrap()];
-    let fixture = Fixture::new()
-        .replace(full, "")
-        .replace("samples = 2", "samples = 3");
+    let fixture = Fixture::new().replace(full, "").replace("samples = 2", "samples = 3");
     let model = fixture.open().unwrap();
     assert_eq!(model.dataset(DataKind::Full).unwrap_err().exit_code(), 2);
     let failure = model.dataset(DataKind::Calibration).unwrap_err();
-    assert!(
-        failure
-            .to_string()
-            .contains("holds 2 samples; model.toml states 3"),
-        "{failure}"
-    );
+    assert!(failure.to_string().contains("holds 2 samples; model.toml states 3"), "{failure}");
 }
 
 #[test]

@@ -119,13 +119,9 @@ impl Array {
     /// float16, float32 and float64 as `f32`, int8 as it is; `None` for other types.
     pub fn values(&self) -> Option<Values> {
         match (self.kind, self.width) {
-            ('f', 2) => Some(Values::Float(
-                self.elements(|bytes| f16::from_le_bytes(bytes).to_f32()),
-            )),
+            ('f', 2) => Some(Values::Float(self.elements(|bytes| f16::from_le_bytes(bytes).to_f32()))),
             ('f', 4) => Some(Values::Float(self.elements(f32::from_le_bytes))),
-            ('f', 8) => Some(Values::Float(
-                self.elements(|bytes| f64::from_le_bytes(bytes) as f32),
-            )),
+            ('f', 8) => Some(Values::Float(self.elements(|bytes| f64::from_le_bytes(bytes) as f32))),
             ('i', 1) => Some(Values::Int8(self.elements(i8::from_le_bytes))),
             _ => None,
         }
@@ -155,12 +151,7 @@ impl Array {
             }
             bytes
         };
-        self.bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&bytes| decode(little(bytes)))
-            .collect()
+        self.bytes.as_chunks().0.iter().map(|&bytes| decode(little(bytes))).collect()
     }
 }
 
@@ -174,10 +165,8 @@ pub fn write_npy(mut file: impl Write, shape: &[usize], values: &Values) -> std:
         Values::Int8(_) => "|i1",
     };
     let dims: String = shape.iter().map(|dim| format!("{dim}, ")).collect();
-    let mut header = format!(
-        "{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}",
-        dims.trim_end()
-    );
+    let mut header =
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", dims.trim_end());
     // Numpy aligns the data to 64 bytes and ends the header with a line feed.
     let front = MAGIC.len() + 4;
     let padded = (front + header.len() + 1).next_multiple_of(64) - front;
@@ -187,9 +176,7 @@ pub fn write_npy(mut file: impl Write, shape: &[usize], values: &Values) -> std:
     file.write_all(&(header.len() as u16).to_le_bytes())?;
     file.write_all(header.as_bytes())?;
     match values {
-        Values::Float(values) => values
-            .iter()
-            .try_for_each(|value| file.write_all(&value.to_le_bytes())),
+        Values::Float(values) => values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())),
         Values::Int8(values) => file.write_all(bytemuck::cast_slice(values)),
     }
 }
@@ -223,9 +210,7 @@ fn parse_npz(file: &[u8]) -> Result<Vec<(String, Array)>, NpyError> {
             continue;
         };
         let mut bytes = Vec::new();
-        entry
-            .read_to_end(&mut bytes)
-            .map_err(|error| damaged(&format!("`{name}`: {error}")))?;
+        entry.read_to_end(&mut bytes).map_err(|error| damaged(&format!("`{name}`: {error}")))?;
         let array = parse_npy(&bytes).map_err(|error| damaged(&format!("`{name}`: {error}")))?;
         arrays.push((name.to_owned(), array));
     }
@@ -233,10 +218,7 @@ fn parse_npz(file: &[u8]) -> Result<Vec<(String, Array)>, NpyError> {
 }
 
 fn parse_npy(file: &[u8]) -> Result<Array, NpyError> {
-    let truncated = |need| NpyError::Truncated {
-        need,
-        have: file.len(),
-    };
+    let truncated = |need| NpyError::Truncated { need, have: file.len() };
     let rest = file.strip_prefix(MAGIC).ok_or(NpyError::NotNumpy)?;
     let (version, rest) = rest.split_at_checked(2).ok_or(truncated(MAGIC.len() + 2))?;
     let length_bytes = match version[0] {
@@ -246,10 +228,7 @@ fn parse_npy(file: &[u8]) -> Result<Array, NpyError> {
     };
     let front = MAGIC.len() + 2 + length_bytes;
     let (length, rest) = rest.split_at_checked(length_bytes).ok_or(truncated(front))?;
-    let length = length
-        .iter()
-        .rev()
-        .fold(0usize, |length, &byte| length << 8 | usize::from(byte));
+    let length = length.iter().rev().fold(0usize, |length, &byte| length << 8 | usize::from(byte));
     let need = front.saturating_add(length);
     let (header, data) = rest.split_at_checked(length).ok_or(truncated(need))?;
     let header = Header::parse(&String::from_utf8_lossy(header))?;
@@ -281,45 +260,22 @@ impl Header {
             Some(value) if value.starts_with("False") => false,
             _ => return Err(NpyError::Header("fortran_order")),
         };
-        let shape = value_of(text, "shape")
-            .and_then(parse_shape)
-            .ok_or(NpyError::Header("shape"))?;
-        Ok(Self {
-            shape,
-            kind,
-            width,
-            big_endian,
-            fortran_order,
-        })
+        let shape = value_of(text, "shape").and_then(parse_shape).ok_or(NpyError::Header("shape"))?;
+        Ok(Self { shape, kind, width, big_endian, fortran_order })
     }
 
     /// The array with `data`, which has the header's size, in C order.
     fn array(self, data: &[u8]) -> Array {
-        let Self {
-            shape,
-            kind,
-            width,
-            big_endian,
-            fortran_order,
-        } = self;
+        let Self { shape, kind, width, big_endian, fortran_order } = self;
         let mut bytes = data.to_vec();
         // An array in Fortran order is its transpose in C order.
         let reversed: Vec<usize> = shape.iter().rev().copied().collect();
         let axes: Vec<usize> = (0..shape.len()).rev().collect();
         if fortran_order && let Some(transpose) = Permutation::new(&reversed, &axes) {
-            let elements = transpose
-                .source_index()
-                .iter()
-                .flat_map(|&index| &data[width * index..][..width]);
+            let elements = transpose.source_index().iter().flat_map(|&index| &data[width * index..][..width]);
             bytes = elements.copied().collect();
         }
-        Array {
-            shape,
-            kind,
-            width,
-            big_endian,
-            bytes,
-        }
+        Array { shape, kind, width, big_endian, bytes }
     }
 }
 
@@ -337,29 +293,16 @@ fn parse_dtype(value: &str) -> Option<(char, usize, bool)> {
     let quote = value.chars().next().filter(|quote| matches!(quote, '\'' | '"'))?;
     let descr = value[1..].split(quote).next()?;
     let mut letters = descr.chars();
-    let order = letters
-        .next()
-        .filter(|order| matches!(order, '<' | '>' | '|' | '='))?;
-    let kind = letters
-        .next()
-        .filter(|kind| matches!(kind, 'f' | 'i' | 'u' | 'b'))?;
-    let width = letters
-        .as_str()
-        .parse()
-        .ok()
-        .filter(|width| matches!(width, 1 | 2 | 4 | 8))?;
+    let order = letters.next().filter(|order| matches!(order, '<' | '>' | '|' | '='))?;
+    let kind = letters.next().filter(|kind| matches!(kind, 'f' | 'i' | 'u' | 'b'))?;
+    let width = letters.as_str().parse().ok().filter(|width| matches!(width, 1 | 2 | 4 | 8))?;
     Some((kind, width, order == '>'))
 }
 
 /// `(2, 3)` to numbers.
 fn parse_shape(value: &str) -> Option<Vec<usize>> {
     let inner = value.strip_prefix('(')?.split(')').next()?;
-    inner
-        .split(',')
-        .map(str::trim)
-        .filter(|dim| !dim.is_empty())
-        .map(|dim| dim.parse().ok())
-        .collect()
+    inner.split(',').map(str::trim).filter(|dim| !dim.is_empty()).map(|dim| dim.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -396,32 +339,16 @@ mod tests {
         let expected = Some(Values::Float(floats.to_vec()));
         for dtype in ["<f4", ">f4"] {
             let array = one(&npyz_file(dtype, npyz::Order::C, &[2, 3], &floats));
-            assert_eq!(
-                (array.shape.as_slice(), array.values()),
-                (&[2, 3][..], expected.clone()),
-                "{dtype}"
-            );
+            assert_eq!((array.shape.as_slice(), array.values()), (&[2, 3][..], expected.clone()), "{dtype}");
         }
         let halves = floats.map(f16::from_f32);
-        assert_eq!(
-            one(&npyz_file("<f2", npyz::Order::C, &[6], &halves)).values(),
-            expected
-        );
+        assert_eq!(one(&npyz_file("<f2", npyz::Order::C, &[6], &halves)).values(), expected);
         let doubles = floats.map(f64::from);
-        assert_eq!(
-            one(&npyz_file(">f8", npyz::Order::C, &[6], &doubles)).values(),
-            expected
-        );
+        assert_eq!(one(&npyz_file(">f8", npyz::Order::C, &[6], &doubles)).values(), expected);
         let bytes = one(&npyz_file("|i1", npyz::Order::C, &[1, 2], &[-128i8, 127]));
         assert_eq!(bytes.values(), Some(Values::Int8(vec![-128, 127])));
-        assert_eq!(
-            one(&npyz_file("|u1", npyz::Order::C, &[1], &[200u8])).integers(),
-            Some(vec![200])
-        );
-        assert_eq!(
-            one(&npyz_file(">i4", npyz::Order::C, &[1], &[-7i32])).integers(),
-            Some(vec![-7])
-        );
+        assert_eq!(one(&npyz_file("|u1", npyz::Order::C, &[1], &[200u8])).integers(), Some(vec![200]));
+        assert_eq!(one(&npyz_file(">i4", npyz::Order::C, &[1], &[-7i32])).integers(), Some(vec![-7]));
         assert_eq!(
             one(&npyz_file("<u8", npyz::Order::C, &[1], &[u64::MAX])).integers(),
             Some(vec![i64::MAX])
@@ -431,12 +358,7 @@ mod tests {
     #[test]
     fn fortran_order_becomes_c_order() {
         // [[1, 2, 3], [4, 5, 6]], column by column.
-        let array = one(&npyz_file(
-            "<i8",
-            npyz::Order::Fortran,
-            &[2, 3],
-            &[1i64, 4, 2, 5, 3, 6],
-        ));
+        let array = one(&npyz_file("<i8", npyz::Order::Fortran, &[2, 3], &[1i64, 4, 2, 5, 3, 6]));
         assert_eq!(array.integers(), Some(vec![1, 2, 3, 4, 5, 6]));
     }
 
@@ -450,10 +372,7 @@ mod tests {
         let mut file = Vec::new();
         write_npy(&mut file, &[3], &Values::Int8(vec![-128, 0, 127])).unwrap();
         assert_eq!((file.len() - 3) % 64, 0);
-        assert_eq!(
-            npyz::NpyFile::new(&file[..]).unwrap().into_vec::<i8>().unwrap(),
-            [-128, 0, 127]
-        );
+        assert_eq!(npyz::NpyFile::new(&file[..]).unwrap().into_vec::<i8>().unwrap(), [-128, 0, 127]);
     }
 
     #[test]
@@ -463,13 +382,8 @@ mod tests {
         write_npz(&mut file, [("a", &[10, 100][..], &a), ("scores/b", &[2][..], &b)]).unwrap();
         let file = file.into_inner();
         assert!(file.len() < 1000, "not compressed");
-        let Arrays::Named(arrays) = Arrays::parse(&file).unwrap() else {
-            panic!("no archive")
-        };
-        assert_eq!(
-            arrays.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
-            ["a", "scores/b"]
-        );
+        let Arrays::Named(arrays) = Arrays::parse(&file).unwrap() else { panic!("no archive") };
+        assert_eq!(arrays.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "scores/b"]);
         assert_eq!((arrays[0].1.values(), arrays[1].1.values()), (Some(a), Some(b)));
     }
 

@@ -44,11 +44,7 @@ impl Oracle {
     pub fn load_with_dims(path: &Path, outputs: &[String], dims: &[(String, usize)]) -> Result<Self> {
         let (_, mut model, mut graph) = read(path)?;
         pin_inputs(&mut graph, dims).map_err(|failure| locate(path, failure))?;
-        let inputs = graph
-            .input
-            .iter()
-            .map(|input| (input.name.clone(), fixed_shape(input)))
-            .collect();
+        let inputs = graph.input.iter().map(|input| (input.name.clone(), fixed_shape(input))).collect();
         let outputs = match outputs {
             [] => graph.output.iter().map(|output| output.name.clone()).collect(),
             names => names.to_vec(),
@@ -58,12 +54,7 @@ impl Oracle {
         let plan = quietly(|| prepare(&model, folder, &outputs))
             .map_err(|text| Failure::Unsupported(format!("{}: tract cannot run it: {text}", path.display())))?
             .map_err(|name| Failure::data(path, format!("it has no value called `{name}`")))?;
-        Ok(Self {
-            path: path.to_owned(),
-            plan,
-            inputs,
-            outputs,
-        })
+        Ok(Self { path: path.to_owned(), plan, inputs, outputs })
     }
 
     /// Names and shapes of the inputs, with a batch of 1.
@@ -87,28 +78,17 @@ impl Oracle {
     /// [`Failure::Data`] if number or shapes of the inputs do not fit or tract fails.
     pub fn run(&self, inputs: &[ArrayD<f32>]) -> Result<Vec<ArrayD<f32>>> {
         let given: Vec<_> = inputs.iter().map(ArrayD::shape).collect();
-        if !self
-            .inputs
-            .iter()
-            .map(|(_, shape)| shape.as_slice())
-            .eq(given.iter().copied())
-        {
+        if !self.inputs.iter().map(|(_, shape)| shape.as_slice()).eq(given.iter().copied()) {
             let need = self.input_shapes();
             return Err(Failure::data(
                 &self.path,
                 format!("inputs of shapes {need:?} are needed, not {given:?}"),
             ));
         }
-        let tensors = inputs
-            .iter()
-            .map(|input| Tensor::from(input.clone()).into())
-            .collect();
+        let tensors = inputs.iter().map(|input| Tensor::from(input.clone()).into()).collect();
         quietly(|| {
             let outputs = self.plan.run(tensors)?;
-            outputs
-                .iter()
-                .map(|output| to_array(output))
-                .collect::<TractResult<Vec<_>>>()
+            outputs.iter().map(|output| to_array(output)).collect::<TractResult<Vec<_>>>()
         })
         .map_err(|text| Failure::data(&self.path, format!("tract failed: {text}")))
     }
@@ -120,9 +100,7 @@ fn prepare(
     folder: Option<&str>,
     outputs: &[String],
 ) -> TractResult<std::result::Result<Arc<TypedRunnableModel>, String>> {
-    let framework = onnx()
-        .with_ignore_value_info(true)
-        .with_ignore_output_shapes(true);
+    let framework = onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
     let parsed = framework.parse(model, folder)?;
     if let Some(name) = parsed.unresolved_inputs.first() {
         return Ok(Err(name.clone()));
@@ -133,12 +111,7 @@ fn prepare(
     }
     let outlets: Vec<_> = outputs.iter().map(|name| names[name]).collect();
     // Before optimizing, which fuses and renames.
-    parsed
-        .model
-        .with_output_outlets(&outlets)?
-        .into_optimized()?
-        .into_runnable()
-        .map(Ok)
+    parsed.model.with_output_outlets(&outlets)?.into_optimized()?.into_runnable().map(Ok)
 }
 
 fn to_array(tensor: &Tensor) -> TractResult<ArrayD<f32>> {
@@ -157,12 +130,7 @@ fn fixed_shape(input: &pb::ValueInfoProto) -> Vec<usize> {
         Some(pb::tensor_shape_proto::dimension::Value::DimValue(size)) => usize::try_from(size).unwrap_or(0),
         _ => 0,
     };
-    tensor
-        .shape
-        .iter()
-        .flat_map(|shape| &shape.dim)
-        .map(size)
-        .collect()
+    tensor.shape.iter().flat_map(|shape| &shape.dim).map(size).collect()
 }
 
 thread_local! {
@@ -187,10 +155,7 @@ fn quietly<T>(work: impl FnOnce() -> TractResult<T>) -> std::result::Result<T, S
         Ok(result) => result.map_err(|error| format!("{error:#}")),
         Err(payload) => {
             let text = payload.downcast_ref::<String>().map(String::as_str);
-            Err(text
-                .or(payload.downcast_ref::<&str>().copied())
-                .unwrap_or("it panicked")
-                .to_owned())
+            Err(text.or(payload.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned())
         }
     }
 }
@@ -229,19 +194,10 @@ mod tests {
         let runs =
             std::thread::scope(|scope| [scope.spawn(run), scope.spawn(run)].map(|run| run.join().unwrap()));
         assert_eq!(runs[0], runs[1]);
-        let flat: Vec<_> = runs[0]
-            .iter()
-            .map(|value| value.iter().copied().collect::<Vec<_>>())
-            .collect();
+        let flat: Vec<_> = runs[0].iter().map(|value| value.iter().copied().collect::<Vec<_>>()).collect();
         assert_eq!(
             flat,
-            [
-                vec![6.0, -1.0],
-                vec![6.0, 0.0],
-                vec![1.0, -2.0, 0.5, 0.1],
-                vec![6.0, 0.0],
-                vec![6.0, -1.0]
-            ]
+            [vec![6.0, -1.0], vec![6.0, 0.0], vec![1.0, -2.0, 0.5, 0.1], vec![6.0, 0.0], vec![6.0, -1.0]]
         );
         assert_eq!(runs[0][1].shape(), [1, 2]);
     }
@@ -251,10 +207,7 @@ mod tests {
         let mut model = model().input("w", &[1, 2, 1]);
         model.graph.input.rotate_right(1);
         let oracle = Oracle::load_with_dims(&model.write("oracle_initializers"), &[], &dims()).unwrap();
-        assert_eq!(
-            (oracle.inputs().len(), oracle.outputs()),
-            (1, &["y".to_owned()][..])
-        );
+        assert_eq!((oracle.inputs().len(), oracle.outputs()), (1, &["y".to_owned()][..]));
     }
 
     #[test]
@@ -271,10 +224,7 @@ mod tests {
         let oracle = Oracle::load_with_dims(&path, &[], &dims()).unwrap();
         let (code, shape) = text(oracle.run(&[ArrayD::zeros(vec![1, 2, 3])]).unwrap_err());
         assert!(code == 4 && shape.contains("[1, 2, 2]"), "{shape}");
-        let odd = ModelBuilder::new(17)
-            .input("x", &[1, 4])
-            .node(node("Frobnicate", &["x"], "y"))
-            .output("y");
+        let odd = ModelBuilder::new(17).input("x", &[1, 4]).node(node("Frobnicate", &["x"], "y")).output("y");
         let (code, odd) = text(Oracle::load(&odd.write("oracle_odd"), &[]).unwrap_err());
         assert!(code == 3 && odd.contains("oracle_odd.onnx"), "{odd}");
         let bad = node("Transpose", &["x"], "y").with(ints("perm", &[0, 7]));
@@ -282,11 +232,6 @@ mod tests {
         let (code, bad) = text(Oracle::load(&bad.write("oracle_bad"), &[]).unwrap_err());
         assert!(code == 3 && bad.contains("oracle_bad.onnx"), "{bad}");
         assert_eq!(quietly::<()>(|| panic!("inside")), Err("inside".to_owned()));
-        assert_eq!(
-            Oracle::load(Path::new("/nowhere/absent.onnx"), &[])
-                .unwrap_err()
-                .exit_code(),
-            4
-        );
+        assert_eq!(Oracle::load(Path::new("/nowhere/absent.onnx"), &[]).unwrap_err().exit_code(), 4);
     }
 }

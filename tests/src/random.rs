@@ -35,12 +35,7 @@ mod tests {
     #[test]
     fn gives_the_published_sequence() {
         let mut random = SplitMix64::new(1234567);
-        let expected = [
-            6457827717110365317,
-            3203168211198807973,
-            9817491932198370423,
-            4593380528125082431,
-        ];
+        let expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431];
         assert_eq!([(); 4].map(|()| random.next_u64()), expected);
     }
 

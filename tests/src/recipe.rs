@@ -230,9 +230,7 @@ impl Recipe {
                 )));
             }
             None => {
-                return Err(fail(&format_args!(
-                    "`schema` is missing; add `schema = {SCHEMA}` on top"
-                )));
+                return Err(fail(&format_args!("`schema` is missing; add `schema = {SCHEMA}` on top")));
             }
         }
         let recipe: Self = toml::from_str(text).map_err(|error| fail(&error))?;
@@ -261,10 +259,7 @@ impl TryFrom<Vec<String>> for Classes {
 
     fn try_from(names: Vec<String>) -> std::result::Result<Self, String> {
         if names.len() < 2 {
-            return Err(format!(
-                "{} classes; a classification needs two or more",
-                names.len()
-            ));
+            return Err(format!("{} classes; a classification needs two or more", names.len()));
         }
         let mut seen = HashSet::new();
         match names.iter().find(|name| !seen.insert(name.as_str())) {
@@ -287,14 +282,10 @@ impl TryFrom<[f32; 2]> for Range {
     fn try_from(range: [f32; 2]) -> std::result::Result<Self, String> {
         let [min, max] = range;
         if !(min.is_finite() && max.is_finite() && min < max) {
-            return Err(format!(
-                "range [{min}, {max}] is empty; write [smallest, largest]"
-            ));
+            return Err(format!("range [{min}, {max}] is empty; write [smallest, largest]"));
         }
         if min > 0.0 || max < 0.0 {
-            return Err(format!(
-                "range [{min}, {max}] must contain 0, which int8 holds exactly; widen it"
-            ));
+            return Err(format!("range [{min}, {max}] must contain 0, which int8 holds exactly; widen it"));
         }
         Ok(Self(range))
     }
@@ -329,10 +320,8 @@ impl TryFrom<String> for Sha256 {
     type Error = String;
 
     fn try_from(digits: String) -> std::result::Result<Self, String> {
-        let valid = digits.len() == 64
-            && digits
-                .bytes()
-                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        let valid =
+            digits.len() == 64 && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
         if valid {
             Ok(Self(digits))
         } else {

@@ -10,15 +10,7 @@ use crate::validate::{Report, Score, Verdict};
 ///
 /// Plain text without colours, so that a file or a log can take it too. What is not known is a dash.
 pub fn text(report: &Report) -> String {
-    let Report {
-        model,
-        on,
-        dataset,
-        samples,
-        agreement,
-        loss,
-        ..
-    } = report;
+    let Report { model, on, dataset, samples, agreement, loss, .. } = report;
     let mut text = format!("{model} on {on}: {samples} samples of {dataset}\n\n");
     let mut add = |table: &Table| {
         // Writing to a string cannot fail.
@@ -26,35 +18,17 @@ pub fn text(report: &Report) -> String {
     };
     add(&networks(report));
     let mut split = table(&["accuracy lost", "points"]);
-    split.add_row([
-        "in distillation (teacher - float)".to_owned(),
-        points(loss.distillation),
-    ]);
-    split.add_row([
-        "in quantization (float - int8)".to_owned(),
-        points(loss.quantization),
-    ]);
+    split.add_row(["in distillation (teacher - float)".to_owned(), points(loss.distillation)]);
+    split.add_row(["in quantization (float - int8)".to_owned(), points(loss.quantization)]);
     add(&split);
     let mut closeness = table(&["closeness", ""]);
-    closeness.add_row([
-        "same class, teacher and float".to_owned(),
-        percent(agreement.teacher_float),
-    ]);
-    closeness.add_row([
-        "same class, teacher and int8".to_owned(),
-        percent(agreement.teacher_int8),
-    ]);
-    closeness.add_row([
-        "same class, float and int8".to_owned(),
-        percent(agreement.float_int8),
-    ]);
+    closeness.add_row(["same class, teacher and float".to_owned(), percent(agreement.teacher_float)]);
+    closeness.add_row(["same class, teacher and int8".to_owned(), percent(agreement.teacher_int8)]);
+    closeness.add_row(["same class, float and int8".to_owned(), percent(agreement.float_int8)]);
     closeness.add_row(["KL(teacher || int8), nats".to_owned(), number(report.kl, 4)]);
     let softened = format!("KL(teacher || int8) at T = {}", report.kl_temperature);
     closeness.add_row([softened, number(report.kl_softened, 4)]);
-    closeness.add_row([
-        "SQNR of int8's logits, dB".to_owned(),
-        number(report.logits_sqnr_db, 1),
-    ]);
+    closeness.add_row(["SQNR of int8's logits, dB".to_owned(), number(report.logits_sqnr_db, 1)]);
     if let Some(mismatches) = report.byte_mismatches {
         closeness.add_row(["bytes unlike the host's".to_owned(), mismatches.to_string()]);
     }
@@ -69,17 +43,13 @@ pub fn text(report: &Report) -> String {
 /// `ok      int8_accuracy_min: 0.9012 (limit 0.9)`.
 fn verdict_line(verdict: &Verdict) -> String {
     let word = if verdict.passed { "ok" } else { "MISSED" };
-    let value = verdict
-        .value
-        .map_or("not measured".to_owned(), |value| format!("{}", round(value)));
+    let value = verdict.value.map_or("not measured".to_owned(), |value| format!("{}", round(value)));
     format!("{word:<6}  {}: {value} (limit {})", verdict.name, verdict.limit)
 }
 
 fn networks(report: &Report) -> Table {
     let mut table = table(&["", "teacher", "float", "int8"]);
-    let Report {
-        teacher, float, int8, ..
-    } = report;
+    let Report { teacher, float, int8, .. } = report;
     let row = |name: &str, pick: fn(&Score) -> Option<f64>| {
         let cells = [teacher.as_ref(), float.as_ref(), Some(int8)].map(|score| percent(score.and_then(pick)));
         [vec![name.to_owned()], cells.to_vec()].concat()
@@ -92,9 +62,7 @@ fn networks(report: &Report) -> Table {
 fn classes(report: &Report) -> Table {
     let mut table = table(&["class", "samples", "teacher", "float", "int8", "precision", "F1"]);
     for class in &report.classes {
-        let support = class
-            .support
-            .map_or("-".to_owned(), |support| support.to_string());
+        let support = class.support.map_or("-".to_owned(), |support| support.to_string());
         let shares = [class.teacher, class.float, class.int8, class.precision, class.f1].map(percent);
         table.add_row([vec![class.name.clone(), support], shares.to_vec()].concat());
     }

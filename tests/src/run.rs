@@ -21,9 +21,7 @@ impl Outputs {
     /// [`Failure::Data`] for an int8 tensor, which must be dequantized first.
     pub fn from_tensor(tensor: &Tensor) -> Result<Self> {
         let logits = (0..tensor.samples()).map(|i| Ok(floats(tensor, i)?.to_vec()));
-        Ok(Self {
-            logits: logits.collect::<Result<_>>()?,
-        })
+        Ok(Self { logits: logits.collect::<Result<_>>()? })
     }
 
     /// Number of samples.
@@ -70,10 +68,7 @@ pub(crate) struct Counter<F> {
 
 impl<F: Fn(usize) + Sync> Counter<F> {
     pub(crate) fn new(progress: F) -> Self {
-        Self {
-            done: AtomicUsize::new(0),
-            progress,
-        }
+        Self { done: AtomicUsize::new(0), progress }
     }
 
     pub(crate) fn step(&self) {
@@ -116,11 +111,6 @@ mod tests {
         let fail = |_: &[f32]| Err(Failure::Unsupported("no such operator".to_owned()));
         assert_eq!(run_float(fail, &input, |_| ()).unwrap_err().exit_code(), 3);
         let input = Tensor::new(vec![1, 1], Values::Int8(vec![0]));
-        assert_eq!(
-            run_float(|x| Ok(x.to_vec()), &input, |_| ())
-                .unwrap_err()
-                .exit_code(),
-            4
-        );
+        assert_eq!(run_float(|x| Ok(x.to_vec()), &input, |_| ()).unwrap_err().exit_code(), 4);
     }
 }

@@ -48,14 +48,8 @@ impl Transfer {
     /// The boundary of this plan.
     pub fn new(plan: &Plan<'_>) -> Self {
         Self {
-            inputs: (0..plan.input_count())
-                .filter_map(|i| plan.input(i))
-                .map(Port::new)
-                .collect(),
-            outputs: (0..plan.output_count())
-                .filter_map(|i| plan.output(i))
-                .map(Port::new)
-                .collect(),
+            inputs: (0..plan.input_count()).filter_map(|i| plan.input(i)).map(Port::new).collect(),
+            outputs: (0..plan.output_count()).filter_map(|i| plan.output(i)).map(Port::new).collect(),
         }
     }
 
@@ -85,25 +79,14 @@ impl Transfer {
     /// [`Failure::Data`] where the data set has other inputs than the plan.
     pub fn to_device(&self, data: &Dataset) -> Result<DeviceInputs> {
         let matching = data.inputs.len() == self.inputs.len()
-            && self
-                .inputs
-                .iter()
-                .zip(&data.inputs)
-                .all(|(port, (name, tensor))| {
-                    port.name == *name && port.permutation.len() == tensor.sample_elements()
-                });
+            && self.inputs.iter().zip(&data.inputs).all(|(port, (name, tensor))| {
+                port.name == *name && port.permutation.len() == tensor.sample_elements()
+            });
         if !matching {
             let describe = |(name, shape): (&str, &[usize])| format!("`{name}` {shape:?}");
-            let found: Vec<_> = data
-                .inputs
-                .iter()
-                .map(|(n, t)| describe((n, &t.shape()[1..])))
-                .collect();
-            let expected: Vec<_> = self
-                .inputs
-                .iter()
-                .map(|p| describe((&p.name, data::sample_shape(&p.shape))))
-                .collect();
+            let found: Vec<_> = data.inputs.iter().map(|(n, t)| describe((n, &t.shape()[1..]))).collect();
+            let expected: Vec<_> =
+                self.inputs.iter().map(|p| describe((&p.name, data::sample_shape(&p.shape)))).collect();
             return Err(Failure::Data(format!(
                 "{} has inputs {}; the plan takes {}",
                 data.origin,
@@ -124,11 +107,7 @@ impl Transfer {
                 rest = tail;
             }
         }
-        Ok(DeviceInputs {
-            bytes,
-            samples,
-            report,
-        })
+        Ok(DeviceInputs { bytes, samples, report })
     }
 
     /// Brings outputs into the source graph's layout; `bytes` has samples outermost, then outputs in the
@@ -150,8 +129,7 @@ impl Transfer {
             let mut values = vec![0; samples * length];
             for i in 0..samples {
                 let device = &bytes[i * sample_bytes + start..][..length];
-                port.permutation
-                    .to_source(device, &mut values[i * length..][..length]);
+                port.permutation.to_source(device, &mut values[i * length..][..length]);
             }
             start += length;
             let shape = [&[samples], data::sample_shape(&port.shape)].concat();
@@ -198,26 +176,15 @@ impl PlanOutputs {
     pub fn dequantized(&self) -> Vec<(String, Tensor)> {
         let dequantize = |((name, tensor), params): (&(String, Tensor), &QuantParams)| {
             let values = int8(tensor).iter().map(|&q| params.dequantize(q)).collect();
-            (
-                name.clone(),
-                Tensor::new(tensor.shape().to_vec(), Values::Float(values)),
-            )
+            (name.clone(), Tensor::new(tensor.shape().to_vec(), Values::Float(values)))
         };
-        self.quantized
-            .iter()
-            .zip(&self.quantization)
-            .map(dequantize)
-            .collect()
+        self.quantized.iter().zip(&self.quantization).map(dequantize).collect()
     }
 
     /// Raw bytes: samples outermost, then outputs in the plan's order, each in the source graph's layout.
     pub fn bytes(&self) -> Vec<u8> {
         let samples = self.quantized.first().map_or(0, |(_, tensor)| tensor.samples());
-        let sample = |i| {
-            self.quantized
-                .iter()
-                .flat_map(move |(_, tensor)| sample_bytes(tensor, i))
-        };
+        let sample = |i| self.quantized.iter().flat_map(move |(_, tensor)| sample_bytes(tensor, i));
         (0..samples).flat_map(sample).map(|&q| q as u8).collect()
     }
 

@@ -152,14 +152,7 @@ pub struct Verdict {
 /// [`Failure::Data`] where outputs or labels differ in number of samples, or outputs in number of classes.
 pub fn compare(input: &Comparison<'_>) -> Result<Report> {
     check(input)?;
-    let Comparison {
-        classes,
-        labels,
-        teacher,
-        float,
-        int8,
-        ..
-    } = *input;
+    let Comparison { classes, labels, teacher, float, int8, .. } = *input;
     let teacher_choice = teacher.map(Outputs::classes);
     let float_choice = float.map(Outputs::classes);
     let int8_choice = int8.classes();
@@ -170,10 +163,8 @@ pub fn compare(input: &Comparison<'_>) -> Result<Report> {
     };
     let agreement = |a: Option<&[usize]>, b: Option<&[usize]>| metrics::agreement(a?, b?);
     let kl = |temperature| metrics::mean_kl(&teacher?.logits, &int8.logits, temperature);
-    let (teacher_score, float_score) = (
-        teacher_choice.as_deref().map(score),
-        float_choice.as_deref().map(score),
-    );
+    let (teacher_score, float_score) =
+        (teacher_choice.as_deref().map(score), float_choice.as_deref().map(score));
     let int8_score = score(&int8_choice);
     let loss = |a: Option<Score>, b: Option<Score>| Some(a?.accuracy? - b?.accuracy?);
     let int8_confusion = confusion(Some(&int8_choice));
@@ -225,21 +216,9 @@ impl Report {
         };
         let limits = [
             at_least("teacher_accuracy_min", thresholds.teacher_accuracy_min, teacher),
-            at_least(
-                "int8_accuracy_min",
-                thresholds.int8_accuracy_min,
-                self.int8.accuracy,
-            ),
-            at_most(
-                "distillation_loss_max",
-                thresholds.distillation_loss_max,
-                self.loss.distillation,
-            ),
-            at_most(
-                "quantization_loss_max",
-                thresholds.quantization_loss_max,
-                self.loss.quantization,
-            ),
+            at_least("int8_accuracy_min", thresholds.int8_accuracy_min, self.int8.accuracy),
+            at_most("distillation_loss_max", thresholds.distillation_loss_max, self.loss.distillation),
+            at_most("quantization_loss_max", thresholds.quantization_loss_max, self.loss.quantization),
             at_least(
                 "agreement_float_int8_min",
                 thresholds.agreement_float_int8_min,
@@ -266,50 +245,31 @@ fn verdict(
     holds: impl Fn(f64, f64) -> bool,
 ) -> Option<Verdict> {
     let limit = limit.get();
-    Some(Verdict {
-        name,
-        limit,
-        value,
-        passed: value.is_some_and(|value| holds(value, limit)),
-    })
+    Some(Verdict { name, limit, value, passed: value.is_some_and(|value| holds(value, limit)) })
 }
 
 fn check(input: &Comparison<'_>) -> Result<()> {
-    let fail = |what: String| {
-        Err(Failure::Data(format!(
-            "{} on {}: {what}",
-            input.model, input.dataset
-        )))
-    };
+    let fail = |what: String| Err(Failure::Data(format!("{} on {}: {what}", input.model, input.dataset)));
     let classes = input.classes.len();
     let samples = input.int8.samples();
-    let networks = [
-        ("teacher", input.teacher),
-        ("float student", input.float),
-        ("int8 student", Some(input.int8)),
-    ];
+    let networks =
+        [("teacher", input.teacher), ("float student", input.float), ("int8 student", Some(input.int8))];
     for (name, outputs) in networks {
         let Some(outputs) = outputs else { continue };
         if outputs.samples() != samples {
-            return fail(format!(
-                "{name} gives {} samples, int8 student {samples}",
-                outputs.samples()
-            ));
+            return fail(format!("{name} gives {} samples, int8 student {samples}", outputs.samples()));
         }
         if let Some(logits) = outputs.logits.iter().find(|logits| logits.len() != classes) {
-            return fail(format!(
-                "{name} gives {} logits; the model has {classes} classes",
-                logits.len()
-            ));
+            return fail(format!("{name} gives {} logits; the model has {classes} classes", logits.len()));
         }
     }
     match input.labels {
         Some(labels) if labels.len() != samples => {
             fail(format!("{} labels for {samples} samples", labels.len()))
         }
-        Some(labels) if labels.iter().any(|&label| label >= classes) => fail(format!(
-            "a label is out of range: the model has {classes} classes"
-        )),
+        Some(labels) if labels.iter().any(|&label| label >= classes) => {
+            fail(format!("a label is out of range: the model has {classes} classes"))
+        }
         _ => Ok(()),
     }
 }

@@ -11,13 +11,7 @@ fn choosing(classes: [usize; 4]) -> Outputs {
     Outputs {
         logits: classes
             .iter()
-            .map(|&class| {
-                if class == 0 {
-                    vec![2.0, 0.0]
-                } else {
-                    vec![0.0, 1.0]
-                }
-            })
+            .map(|&class| if class == 0 { vec![2.0, 0.0] } else { vec![0.0, 1.0] })
             .collect(),
     }
 }
@@ -51,43 +45,18 @@ fn report() -> Report {
 fn three_way_split_by_hand() {
     let report = report();
     assert_eq!(report.samples, 4);
-    assert_eq!(
-        report.teacher,
-        Some(Score {
-            accuracy: Some(1.0),
-            macro_f1: Some(1.0)
-        })
-    );
+    assert_eq!(report.teacher, Some(Score { accuracy: Some(1.0), macro_f1: Some(1.0) }));
     // Float: class no 2·2⁄(2+3), class yes 2·1⁄(2+1).
     let float = report.float.unwrap();
     assert_eq!(float.accuracy, Some(0.75));
     assert!((float.macro_f1.unwrap() - (0.8 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
-    assert_eq!(
-        report.int8,
-        Score {
-            accuracy: Some(0.5),
-            macro_f1: Some(0.5)
-        }
-    );
-    assert_eq!(
-        report.loss,
-        Loss {
-            distillation: Some(0.25),
-            quantization: Some(0.25)
-        }
-    );
-    let agreement = Agreement {
-        teacher_float: Some(0.75),
-        teacher_int8: Some(0.5),
-        float_int8: Some(0.75),
-    };
+    assert_eq!(report.int8, Score { accuracy: Some(0.5), macro_f1: Some(0.5) });
+    assert_eq!(report.loss, Loss { distillation: Some(0.25), quantization: Some(0.25) });
+    let agreement = Agreement { teacher_float: Some(0.75), teacher_int8: Some(0.5), float_int8: Some(0.75) };
     assert_eq!(report.agreement, agreement);
     assert_eq!(report.confusion, Some(vec![vec![1, 1], vec![1, 1]]));
     let yes = &report.classes[1];
-    assert_eq!(
-        (yes.support, yes.teacher, yes.float, yes.int8),
-        (Some(2), Some(1.0), Some(0.5), Some(0.5))
-    );
+    assert_eq!((yes.support, yes.teacher, yes.float, yes.int8), (Some(2), Some(1.0), Some(0.5), Some(0.5)));
     assert_eq!((yes.precision, yes.f1), (Some(0.5), Some(0.5)));
     // Samples 1 and 3 differ, one each way.
     let kl = metrics::kl_divergence(&[2.0, 0.0], &[0.0, 1.0], 1.0)
@@ -105,16 +74,9 @@ fn limits_hold_at_equality_and_miss_beyond() {
     );
     assert_eq!(report.judge(&exact).len(), 6);
     assert_eq!(report.passed, Some(true));
-    report.judge(&thresholds(
-        "quantization_loss_max = 0.2\nint8_accuracy_min = 0.5",
-    ));
+    report.judge(&thresholds("quantization_loss_max = 0.2\nint8_accuracy_min = 0.5"));
     assert_eq!(report.passed, Some(false));
-    let missed: Vec<_> = report
-        .verdicts
-        .iter()
-        .filter(|verdict| !verdict.passed)
-        .map(|v| v.name)
-        .collect();
+    let missed: Vec<_> = report.verdicts.iter().filter(|verdict| !verdict.passed).map(|v| v.name).collect();
     assert_eq!(missed, ["quantization_loss_max"]);
     // 0.91 - 0.90 exceeds 0.01 in f64.
     report.loss.quantization = Some(0.91 - 0.90);
@@ -122,10 +84,7 @@ fn limits_hold_at_equality_and_miss_beyond() {
     assert_eq!(report.passed, Some(true));
     report.byte_mismatches = Some(1);
     report.judge(&Thresholds::default());
-    assert_eq!(
-        (report.verdicts[0].name, report.passed),
-        ("byte_mismatches", Some(false))
-    );
+    assert_eq!((report.verdicts[0].name, report.passed), ("byte_mismatches", Some(false)));
 }
 
 #[test]
@@ -157,19 +116,9 @@ fn fields_are_those_of_the_command_contract() {
     let mut report = report();
     report.judge(&Thresholds::default());
     let json = serde_json::to_value(&report).unwrap();
-    for field in [
-        "schema",
-        "model",
-        "on",
-        "dataset",
-        "samples",
-        "teacher",
-        "float",
-        "int8",
-        "agreement",
-        "kl",
-        "loss",
-    ] {
+    for field in
+        ["schema", "model", "on", "dataset", "samples", "teacher", "float", "int8", "agreement", "kl", "loss"]
+    {
         assert!(!json[field].is_null(), "{field}");
     }
     assert_eq!(json["passed"], true);
@@ -182,9 +131,7 @@ fn fields_are_those_of_the_command_contract() {
 #[test]
 fn lengths_that_differ_are_errors() {
     let (outputs, classes) = (choosing(LABELS), names());
-    let short = Outputs {
-        logits: outputs.logits[..3].to_vec(),
-    };
+    let short = Outputs { logits: outputs.logits[..3].to_vec() };
     let input = Comparison {
         model: "tiny",
         dataset: "shipped",
@@ -196,34 +143,10 @@ fn lengths_that_differ_are_errors() {
         int8: &outputs,
     };
     let cases = [
-        (
-            Comparison {
-                float: Some(&short),
-                ..input
-            },
-            "float student gives 3 samples, int8 student 4",
-        ),
-        (
-            Comparison {
-                labels: Some(&LABELS[..3]),
-                ..input
-            },
-            "3 labels for 4 samples",
-        ),
-        (
-            Comparison {
-                labels: Some(&[0, 1, 2, 0]),
-                ..input
-            },
-            "a label is out of range",
-        ),
-        (
-            Comparison {
-                classes: &classes[..1],
-                ..input
-            },
-            "gives 2 logits; the model has 1 classes",
-        ),
+        (Comparison { float: Some(&short), ..input }, "float student gives 3 samples, int8 student 4"),
+        (Comparison { labels: Some(&LABELS[..3]), ..input }, "3 labels for 4 samples"),
+        (Comparison { labels: Some(&[0, 1, 2, 0]), ..input }, "a label is out of range"),
+        (Comparison { classes: &classes[..1], ..input }, "gives 2 logits; the model has 1 classes"),
     ];
     for (input, expected) in cases {
         let text = compare(&input).unwrap_err().to_string();

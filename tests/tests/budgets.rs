@@ -9,26 +9,14 @@ use xtask::commands::bench::{self, Measurement, Options};
 use xtask::commands::flash;
 use xtask::console::Console;
 
-const QUIET: Console = Console {
-    json: false,
-    quiet: true,
-};
+const QUIET: Console = Console { json: false, quiet: true };
 
 fn model(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models")).join(name)
 }
 
 fn measured(name: &str, on: Core, portable: bool) -> Vec<Measurement> {
-    bench::run(
-        &Options {
-            models: vec![model(name)],
-            on: vec![on],
-            portable,
-        },
-        QUIET,
-    )
-    .unwrap()
-    .results
+    bench::run(&Options { models: vec![model(name)], on: vec![on], portable }, QUIET).unwrap().results
 }
 
 #[test]
@@ -37,23 +25,11 @@ fn the_dsp_kernels_need_half_the_instructions_of_the_portable_ones() {
         return;
     }
     let results = measured("fashion", Core::CortexM4, true);
-    let [dsp, portable] = &results[..] else {
-        panic!("one result with and one without dsp kernels")
-    };
-    assert_eq!(
-        (dsp.kernels.as_str(), portable.kernels.as_str()),
-        ("dsp", "portable")
-    );
+    let [dsp, portable] = &results[..] else { panic!("one result with and one without dsp kernels") };
+    assert_eq!((dsp.kernels.as_str(), portable.kernels.as_str()), ("dsp", "portable"));
     let (dsp_count, portable_count) = (dsp.instructions.unwrap(), portable.instructions.unwrap());
-    assert!(
-        dsp_count <= 0.5 * portable_count,
-        "{dsp_count} against {portable_count}"
-    );
-    assert!(
-        dsp_count <= 3.5 * dsp.macs as f64,
-        "{:.2} per MAC",
-        dsp_count / dsp.macs as f64
-    );
+    assert!(dsp_count <= 0.5 * portable_count, "{dsp_count} against {portable_count}");
+    assert!(dsp_count <= 3.5 * dsp.macs as f64, "{:.2} per MAC", dsp_count / dsp.macs as f64);
 }
 
 /// A little above what was measured when the budget was set: 2.25 and 2.37 instructions per MAC, 54,752 and 23,744
@@ -63,26 +39,14 @@ fn the_models_stay_within_their_budgets() {
     if !support::emulator_available(Core::CortexM4) {
         return;
     }
-    for (name, per_mac, plan_bytes, arena_bytes, code_bytes) in [
-        ("fashion", 2.35, 56_000, 18_864, 46_000),
-        ("motion", 2.48, 24_500, 3_840, 46_000),
-    ] {
+    for (name, per_mac, plan_bytes, arena_bytes, code_bytes) in
+        [("fashion", 2.35, 56_000, 18_864, 46_000), ("motion", 2.48, 24_500, 3_840, 46_000)]
+    {
         let measurement = measured(name, Core::CortexM4, false).remove(0);
         let found = measurement.instructions.unwrap() / measurement.macs as f64;
-        assert!(
-            found <= per_mac,
-            "{name}: {found:.2} instructions per MAC, budget {per_mac}"
-        );
-        assert!(
-            measurement.plan_bytes <= plan_bytes,
-            "{name}: plan of {} bytes",
-            measurement.plan_bytes
-        );
-        assert!(
-            measurement.arena_bytes <= arena_bytes,
-            "{name}: arena of {} bytes",
-            measurement.arena_bytes
-        );
+        assert!(found <= per_mac, "{name}: {found:.2} instructions per MAC, budget {per_mac}");
+        assert!(measurement.plan_bytes <= plan_bytes, "{name}: plan of {} bytes", measurement.plan_bytes);
+        assert!(measurement.arena_bytes <= arena_bytes, "{name}: arena of {} bytes", measurement.arena_bytes);
         assert!(
             measurement.code_bytes.unwrap() <= code_bytes,
             "{name}: {:?} bytes of code",
@@ -102,18 +66,8 @@ fn the_motion_application_fits_the_microbit() {
         return;
     }
     for board in ["microbit", "netduinoplus2", "mps2-an386"] {
-        let report = flash::run(
-            &flash::Options {
-                model: model("motion"),
-                board: board.to_owned(),
-            },
-            QUIET,
-        )
-        .unwrap();
-        assert!(
-            report.log.iter().any(|line| line.contains("golden: PASS")),
-            "{board}: {:?}",
-            report.log
-        );
+        let report =
+            flash::run(&flash::Options { model: model("motion"), board: board.to_owned() }, QUIET).unwrap();
+        assert!(report.log.iter().any(|line| line.contains("golden: PASS")), "{board}: {:?}", report.log);
     }
 }

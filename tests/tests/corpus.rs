@@ -82,13 +82,9 @@ fn the_files_are_the_committed_ones() {
     }
     assert!(bytes < LIMIT_BYTES, "{bytes} bytes");
     let names: BTreeSet<String> = listed().into_iter().map(|(name, _)| name).collect();
-    let found = std::fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name());
-    let found: BTreeSet<String> = found
-        .map(|name| name.into_string().unwrap())
-        .filter(|name| name.ends_with(".s8"))
-        .collect();
+    let found = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name());
+    let found: BTreeSet<String> =
+        found.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(".s8")).collect();
     assert_eq!(found, names, "files and SHA256SUMS");
 }
 
@@ -106,12 +102,7 @@ fn every_plan_can_be_repacked() {
     for (name, runner) in plans() {
         for family in FAMILIES {
             let repacked = HostRunner::new(&repack(&runner.plan(), family).unwrap()).unwrap();
-            assert_eq!(
-                self_test(&repacked.plan()),
-                SelfTest::Passed,
-                "{name} as {}",
-                family.name()
-            );
+            assert_eq!(self_test(&repacked.plan()), SelfTest::Passed, "{name} as {}", family.name());
         }
     }
 }
@@ -120,17 +111,9 @@ fn every_plan_can_be_repacked() {
 fn every_operator_is_covered_in_every_order_of_weights() {
     let plans = plans();
     for family in FAMILIES {
-        let of_family = plans
-            .iter()
-            .map(|(_, runner)| runner.plan())
-            .filter(|plan| plan.family() == family);
-        let found: BTreeSet<u16> = of_family
-            .flat_map(|plan| plan.ops().iter().map(|op| op.op))
-            .collect();
-        let missing: Vec<_> = OPERATORS
-            .iter()
-            .filter(|&&code| !found.contains(&(code as u16)))
-            .collect();
+        let of_family = plans.iter().map(|(_, runner)| runner.plan()).filter(|plan| plan.family() == family);
+        let found: BTreeSet<u16> = of_family.flat_map(|plan| plan.ops().iter().map(|op| op.op)).collect();
+        let missing: Vec<_> = OPERATORS.iter().filter(|&&code| !found.contains(&(code as u16))).collect();
         assert!(missing.is_empty(), "{}: no plan has {missing:?}", family.name());
     }
 }
@@ -138,10 +121,7 @@ fn every_operator_is_covered_in_every_order_of_weights() {
 #[test]
 #[ignore = "writes the committed plans"]
 fn write_corpus() {
-    assert_eq!(
-        FORMAT_VERSION, VERSION,
-        "these plans are history: give the new format a folder of its own"
-    );
+    assert_eq!(FORMAT_VERSION, VERSION, "these plans are history: give the new format a folder of its own");
     let networks = [
         ("convnet", convnet(), &FAMILIES[..]),
         ("operators", every_operator(), &FAMILIES[..]),
@@ -192,11 +172,7 @@ fn convnet() -> Network {
                 .with(ints("kernel_shape", &[2, 2]))
                 .with(ints("strides", &[2, 2])),
         )
-        .node(
-            node("Conv", &["pool1", "w2"], "conv2")
-                .with(around())
-                .with(int("group", 8)),
-        )
+        .node(node("Conv", &["pool1", "w2"], "conv2").with(around()).with(int("group", 8)))
         .node(node("Relu", &["conv2"], "relu2"))
         .node(node("Conv", &["relu2", "w3"], "conv3"))
         .node(node("Add", &["conv3", "pool1"], "sum"))
@@ -250,11 +226,7 @@ impl Progress for Silent {
 fn every_operator() -> Network {
     let mut network = random_network::network(1, &OPERATORS.map(|code| (code, 2)));
     network.name = "operators".to_owned();
-    let bytes = network
-        .inputs
-        .iter()
-        .map(|port| network.tensors[port.tensor].len())
-        .sum();
+    let bytes = network.inputs.iter().map(|port| network.tensors[port.tensor].len()).sum();
     let input = Random(SplitMix64::new(2)).activations(bytes);
     network.golden = Some(golden::run(&network, &input).unwrap().golden);
     network

@@ -53,19 +53,10 @@ fn suite() -> &'static Suite {
         let network = random_network::network(seed(), &COUNTS);
         let portable = emit(&network, Family::Portable).unwrap().bytes;
         let runner = HostRunner::new(&portable).unwrap();
-        let bytes: usize = network
-            .inputs
-            .iter()
-            .map(|port| network.tensors[port.tensor].len())
-            .sum();
+        let bytes: usize = network.inputs.iter().map(|port| network.tensors[port.tensor].len()).sum();
         let inputs = Random(SplitMix64::new(3)).activations(bytes * SAMPLES);
         let outputs = run_on_host(&runner, &inputs);
-        Suite {
-            network,
-            inputs,
-            portable,
-            outputs,
-        }
+        Suite { network, inputs, portable, outputs }
     })
 }
 
@@ -82,11 +73,7 @@ fn dsp_plan() -> &'static [u8] {
 }
 
 fn run_on_host(runner: &HostRunner, inputs: &[i8]) -> Vec<i8> {
-    let inputs = DeviceInputs {
-        bytes: inputs.to_vec(),
-        samples: SAMPLES,
-        report: Default::default(),
-    };
+    let inputs = DeviceInputs { bytes: inputs.to_vec(), samples: SAMPLES, report: Default::default() };
     runner.run_device(&inputs, |_| ())
 }
 
@@ -98,10 +85,7 @@ fn core_equals_the_host(core: Core) {
     let bytes = match core.family() {
         Family::Portable => &suite.portable,
         Family::Dsp => dsp_plan(),
-        family => panic!(
-            "{core} takes plans in {} order, which this test does not make",
-            family.name()
-        ),
+        family => panic!("{core} takes plans in {} order, which this test does not make", family.name()),
     };
     let plan = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(plan.path(), bytes).unwrap();
@@ -112,11 +96,7 @@ fn core_equals_the_host(core: Core) {
 
 /// Fails with the ops whose outputs differ.
 fn require_equal(place: &str, suite: &Suite, outputs: &[i8]) {
-    assert_eq!(
-        outputs.len(),
-        suite.outputs.len(),
-        "{place}: number of output bytes"
-    );
+    assert_eq!(outputs.len(), suite.outputs.len(), "{place}: number of output bytes");
     let network = &suite.network;
     let mut differing: Vec<String> = Vec::new();
     let mut start = 0;
@@ -164,13 +144,7 @@ fn describe(network: &Network, op: &Op) -> String {
         format!("{:?} zero point {}", tensor.shape, tensor.zero_point)
     };
     let inputs: Vec<String> = op.inputs.iter().map(tensor).collect();
-    format!(
-        "{} {:?} ({} → {}) {parameters}",
-        op.name,
-        op.kind.code(),
-        inputs.join(", "),
-        tensor(&op.output)
-    )
+    format!("{} {:?} ({} → {}) {parameters}", op.name, op.kind.code(), inputs.join(", "), tensor(&op.output))
 }
 
 #[test]
@@ -193,21 +167,9 @@ fn the_suite_is_not_mostly_saturated() {
     assert!(suite.network.ops.len() >= 300);
     assert!(suite.portable.len() < 2 << 20 && dsp_plan().len() < 2 << 20);
     let plan = HostRunner::new(dsp_plan()).unwrap();
-    assert!(
-        plan.plan().arena_bytes() < 1 << 20,
-        "{}",
-        plan.plan().arena_bytes()
-    );
-    let varied = suite
-        .outputs
-        .iter()
-        .filter(|&&q| q != i8::MIN && q != i8::MAX)
-        .count();
-    assert!(
-        varied * 2 > suite.outputs.len(),
-        "{varied} of {}",
-        suite.outputs.len()
-    );
+    assert!(plan.plan().arena_bytes() < 1 << 20, "{}", plan.plan().arena_bytes());
+    let varied = suite.outputs.iter().filter(|&&q| q != i8::MIN && q != i8::MAX).count();
+    assert!(varied * 2 > suite.outputs.len(), "{varied} of {}", suite.outputs.len());
 }
 
 macro_rules! cores {
@@ -245,17 +207,10 @@ fn the_cortex_m4_image_multiplies_two_weights_at_once() {
     let elf = std::fs::read(emulator::build(&board, Image::Runner).unwrap()).unwrap();
     let file = object::File::parse(&*elf).unwrap();
     let text = file.section_by_name(".text").unwrap();
-    let halfwords: Vec<u16> = text
-        .data()
-        .unwrap()
-        .chunks_exact(2)
-        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
-        .collect();
+    let halfwords: Vec<u16> =
+        text.data().unwrap().chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
     // SMLAD, encoding T1 (Armv7-M Architecture Reference Manual, A7.7.139); Ra = 15 is SMUAD.
     let smlad = |pair: &&[u16]| pair[0] & 0xfff0 == 0xfb20 && pair[1] & 0x00f0 == 0 && pair[1] >> 12 != 15;
     let found = halfwords.windows(2).filter(smlad).count();
-    assert!(
-        found > 10,
-        "{found} SMLAD instructions in the runner for Cortex-M4"
-    );
+    assert!(found > 10, "{found} SMLAD instructions in the runner for Cortex-M4");
 }

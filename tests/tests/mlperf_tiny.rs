@@ -20,18 +20,12 @@ use xtask::emit::emit;
 use xtask::engine::{self, Place};
 use xtask::quantize::{Settings, Source};
 
-const QUIET: Console = Console {
-    json: false,
-    quiet: true,
-};
+const QUIET: Console = Console { json: false, quiet: true };
 
 /// Quantizes the model on random data of its own range; `device` samples run on the emulated core as well.
 fn check(name: &str, range: Option<[f32; 2]>, device: usize, distinct: usize) {
-    let path = PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../shared/models/mlperf_tiny"
-    ))
-    .join(name);
+    let path =
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/models/mlperf_tiny")).join(name);
     if !path.exists() {
         println!("SKIPPED: {name} is not there (the MLPerf Tiny models are optional)");
         return;
@@ -41,17 +35,13 @@ fn check(name: &str, range: Option<[f32; 2]>, device: usize, distinct: usize) {
     specs.iter_mut().for_each(|spec| spec.range = range);
     let settings = Settings::default();
     let calibration = source.random_data(1, &specs, 64, &settings).unwrap();
-    let quantized = source
-        .quantize(&calibration, &settings, &QUIET.progress(""))
-        .unwrap();
+    let quantized = source.quantize(&calibration, &settings, &QUIET.progress("")).unwrap();
     let plan = emit(&quantized.network, Family::Portable).unwrap();
     let runner = HostRunner::new(&plan.bytes).unwrap();
 
     // Other inputs like the calibration's: their range is that of the plan's input.
     let data = Dataset::random(2, &Transfer::new(&runner.plan()).input_specs(), 100);
-    let host = engine::run(Place::Host, &runner, &data, false, QUIET)
-        .unwrap()
-        .outputs;
+    let host = engine::run(Place::Host, &runner, &data, false, QUIET).unwrap().outputs;
     let oracle = Oracle::load(&path, &[]).unwrap();
     let (mut float, mut int8) = (Vec::new(), Vec::new());
     let (_, output) = &host.dequantized()[0];
@@ -73,17 +63,8 @@ fn check(name: &str, range: Option<[f32; 2]>, device: usize, distinct: usize) {
     if device > 0 && support::emulator_available(Core::CortexM4) {
         let mut few = data;
         few.thin(device);
-        let run = |place| {
-            engine::run(place, &runner, &few, false, QUIET)
-                .unwrap()
-                .outputs
-                .bytes()
-        };
-        assert_eq!(
-            run(Place::Core(Core::CortexM4)),
-            run(Place::Host),
-            "{name}: the Cortex-M4's bytes"
-        );
+        let run = |place| engine::run(place, &runner, &few, false, QUIET).unwrap().outputs.bytes();
+        assert_eq!(run(Place::Core(Core::CortexM4)), run(Place::Host), "{name}: the Cortex-M4's bytes");
         println!(
             "{name}: {sqnr:.1} dB, {} distinct outputs, {device} samples equal on the Cortex-M4",
             rows.len()

@@ -11,24 +11,11 @@ use xtask::commands::validate::{self, Options};
 use xtask::console::Console;
 use xtask::engine::Place;
 
-const QUIET: Console = Console {
-    json: false,
-    quiet: true,
-};
+const QUIET: Console = Console { json: false, quiet: true };
 
 fn validated(name: &str, on: Place, samples: Option<usize>) -> Report {
     let model = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models")).join(name);
-    validate::run(
-        &Options {
-            model,
-            of: None,
-            on,
-            samples,
-            data: "shipped".to_owned(),
-        },
-        QUIET,
-    )
-    .unwrap()
+    validate::run(&Options { model, of: None, on, samples, data: "shipped".to_owned() }, QUIET).unwrap()
 }
 
 fn holds_its_thresholds(name: &str) {
@@ -37,11 +24,7 @@ fn holds_its_thresholds(name: &str) {
     // Recipes may ask for more; this is what the project promises of each.
     assert!(report.loss.quantization.unwrap() <= 0.01, "{:?}", report.loss);
     assert!(report.loss.distillation.unwrap() <= 0.04, "{:?}", report.loss);
-    assert!(
-        report.agreement.float_int8.unwrap() >= 0.97,
-        "{:?}",
-        report.agreement
-    );
+    assert!(report.agreement.float_int8.unwrap() >= 0.97, "{:?}", report.agreement);
 }
 
 fn equals_the_host(name: &str, core: Core) {
@@ -79,14 +62,9 @@ fn motion_equals_the_host_on_cortex_m0() {
 
 #[test]
 fn fashion_equals_the_host_on_every_other_core() {
-    for core in [
-        Core::CortexM0,
-        Core::CortexM3,
-        Core::CortexM7,
-        Core::CortexM33,
-        Core::CortexM55,
-        Core::Aarch64,
-    ] {
+    for core in
+        [Core::CortexM0, Core::CortexM3, Core::CortexM7, Core::CortexM33, Core::CortexM55, Core::Aarch64]
+    {
         equals_the_host("fashion", core);
     }
 }

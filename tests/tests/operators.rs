@@ -27,11 +27,8 @@ fn check<const N: usize>(cases: [Case; N]) -> [Network; N] {
 
 /// A model of one operator on `x`.
 fn unary(name: &'static str, operator: &str, shape: &[i64], attributes: &[AttributeProto]) -> Case {
-    let node = attributes
-        .iter()
-        .fold(node(operator, &["x"], "y"), |node, attribute| {
-            node.with(attribute.clone())
-        });
+    let node =
+        attributes.iter().fold(node(operator, &["x"], "y"), |node, attribute| node.with(attribute.clone()));
     Case::new(name, model(shape).node(node).output("y"))
 }
 
@@ -39,9 +36,7 @@ fn unary(name: &'static str, operator: &str, shape: &[i64], attributes: &[Attrib
 fn conv(name: &'static str, input: &[i64], weights: &[i64], attributes: &[AttributeProto]) -> Case {
     let node = attributes
         .iter()
-        .fold(node("Conv", &["x", "w", "b"], "y"), |node, attribute| {
-            node.with(attribute.clone())
-        });
+        .fold(node("Conv", &["x", "w", "b"], "y"), |node, attribute| node.with(attribute.clone()));
     let model = model(input).weights("w", weights).weights("b", &weights[..1]);
     Case::new(name, model.node(node).output("y"))
 }
@@ -54,12 +49,7 @@ fn codes(network: &Network) -> Vec<OpCode> {
 fn conv_2d() {
     let networks = check([
         conv("conv-plain", &[1, 3, 9, 8], &[4, 3, 3, 3], &[]),
-        conv(
-            "conv-asymmetric-pads",
-            &[1, 3, 9, 8],
-            &[5, 3, 3, 2],
-            &[ints("pads", &[2, 0, 1, 1])],
-        ),
+        conv("conv-asymmetric-pads", &[1, 3, 9, 8], &[5, 3, 3, 2], &[ints("pads", &[2, 0, 1, 1])]),
         conv(
             "conv-strides",
             &[1, 4, 11, 10],
@@ -72,26 +62,11 @@ fn conv_2d() {
             &[3, 2, 3, 3],
             &[ints("dilations", &[2, 3]), ints("pads", &[2, 3, 2, 3])],
         ),
-        conv(
-            "conv-groups",
-            &[1, 6, 7, 7],
-            &[9, 2, 3, 3],
-            &[int("group", 3), ints("pads", &[1, 1, 1, 1])],
-        ),
+        conv("conv-groups", &[1, 6, 7, 7], &[9, 2, 3, 3], &[int("group", 3), ints("pads", &[1, 1, 1, 1])]),
         conv("conv-pointwise", &[1, 7, 5, 6], &[5, 7, 1, 1], &[]),
         conv("conv-whole-image", &[1, 3, 6, 5], &[8, 3, 6, 5], &[]),
-        conv(
-            "conv-one-channel",
-            &[1, 1, 10, 6],
-            &[1, 1, 5, 3],
-            &[ints("pads", &[2, 1, 2, 1])],
-        ),
-        conv(
-            "conv-padding-past-kernel",
-            &[1, 2, 5, 5],
-            &[3, 2, 2, 2],
-            &[ints("pads", &[3, 2, 2, 3])],
-        ),
+        conv("conv-one-channel", &[1, 1, 10, 6], &[1, 1, 5, 3], &[ints("pads", &[2, 1, 2, 1])]),
+        conv("conv-padding-past-kernel", &[1, 2, 5, 5], &[3, 2, 2, 2], &[ints("pads", &[3, 2, 2, 3])]),
     ]);
     assert!(networks.iter().all(|network| codes(network) == [OpCode::Conv2d]));
 }
@@ -104,18 +79,9 @@ fn conv_1d() {
             "conv1d-strided-dilated",
             &[1, 4, 30],
             &[6, 4, 3],
-            &[
-                ints("strides", &[2]),
-                ints("dilations", &[3]),
-                ints("pads", &[1, 4]),
-            ],
+            &[ints("strides", &[2]), ints("dilations", &[3]), ints("pads", &[1, 4])],
         ),
-        conv(
-            "conv1d-depthwise",
-            &[1, 6, 17],
-            &[6, 1, 5],
-            &[int("group", 6), ints("pads", &[4, 0])],
-        ),
+        conv("conv1d-depthwise", &[1, 6, 17], &[6, 1, 5], &[int("group", 6), ints("pads", &[4, 0])]),
     ]);
 }
 
@@ -132,28 +98,16 @@ fn depthwise() {
             "depthwise-strides",
             &[1, 8, 9, 9],
             &[8, 1, 3, 5],
-            &[
-                int("group", 8),
-                ints("strides", &[2, 1]),
-                ints("pads", &[0, 2, 1, 3]),
-            ],
+            &[int("group", 8), ints("strides", &[2, 1]), ints("pads", &[0, 2, 1, 3])],
         ),
         conv(
             "depthwise-multiplier-2",
             &[1, 5, 7, 7],
             &[10, 1, 3, 3],
-            &[
-                int("group", 5),
-                ints("dilations", &[2, 2]),
-                ints("pads", &[2, 2, 2, 2]),
-            ],
+            &[int("group", 5), ints("dilations", &[2, 2]), ints("pads", &[2, 2, 2, 2])],
         ),
     ]);
-    assert!(
-        networks
-            .iter()
-            .all(|network| codes(network) == [OpCode::DepthwiseConv2d])
-    );
+    assert!(networks.iter().all(|network| codes(network) == [OpCode::DepthwiseConv2d]));
 }
 
 #[test]
@@ -161,26 +115,13 @@ fn gemm() {
     let gemm = |name, attributes: &[AttributeProto], weights: &[i64]| {
         let node = attributes
             .iter()
-            .fold(node("Gemm", &["x", "w", "b"], "y"), |node, attribute| {
-                node.with(attribute.clone())
-            });
-        Case::new(
-            name,
-            model(&[1, 33])
-                .weights("w", weights)
-                .weights("b", &[7])
-                .node(node)
-                .output("y"),
-        )
+            .fold(node("Gemm", &["x", "w", "b"], "y"), |node, attribute| node.with(attribute.clone()));
+        Case::new(name, model(&[1, 33]).weights("w", weights).weights("b", &[7]).node(node).output("y"))
     };
     check([
         gemm("gemm-plain", &[], &[33, 7]),
         gemm("gemm-transposed", &[int("transB", 1)], &[7, 33]),
-        gemm(
-            "gemm-scaled",
-            &[float("alpha", 0.3), float("beta", 4.0), int("transB", 1)],
-            &[7, 33],
-        ),
+        gemm("gemm-scaled", &[float("alpha", 0.3), float("beta", 4.0), int("transB", 1)], &[7, 33]),
     ]);
 }
 
@@ -190,31 +131,19 @@ fn mat_mul() {
     check([
         Case::new(
             "matmul-row",
-            model(&[1, 24])
-                .weights("w", &[24, 5])
-                .node(product(&["x", "w"]))
-                .output("y"),
+            model(&[1, 24]).weights("w", &[24, 5]).node(product(&["x", "w"])).output("y"),
         ),
         Case::new(
             "matmul-rows",
-            model(&[1, 6, 13])
-                .weights("w", &[13, 5])
-                .node(product(&["x", "w"]))
-                .output("y"),
+            model(&[1, 6, 13]).weights("w", &[13, 5]).node(product(&["x", "w"])).output("y"),
         ),
         Case::new(
             "matmul-batches",
-            model(&[1, 2, 6, 8])
-                .weights("w", &[8, 3])
-                .node(product(&["x", "w"]))
-                .output("y"),
+            model(&[1, 2, 6, 8]).weights("w", &[8, 3]).node(product(&["x", "w"])).output("y"),
         ),
         Case::new(
             "matmul-weights-first",
-            model(&[1, 6, 5])
-                .weights("w", &[4, 6])
-                .node(product(&["w", "x"]))
-                .output("y"),
+            model(&[1, 6, 5]).weights("w", &[4, 6]).node(product(&["w", "x"])).output("y"),
         ),
     ]);
 }
@@ -225,19 +154,13 @@ fn normalized(model: ModelBuilder, x: &str) -> ModelBuilder {
     model
         .constants("mean", &[5], [-0.2, 0.2])
         .constants("variance", &[5], [0.3, 1.0])
-        .node(node(
-            "BatchNormalization",
-            &[x, "scale", "shift", "mean", "variance"],
-            "y",
-        ))
+        .node(node("BatchNormalization", &[x, "scale", "shift", "mean", "variance"], "y"))
         .output("y")
 }
 
 #[test]
 fn batch_normalization() {
-    let convolved = model(&[1, 3, 7, 7])
-        .weights("w", &[5, 3, 3, 3])
-        .node(node("Conv", &["x", "w"], "z"));
+    let convolved = model(&[1, 3, 7, 7]).weights("w", &[5, 3, 3, 3]).node(node("Conv", &["x", "w"], "z"));
     let rectified = model(&[1, 5, 7, 7]).node(node("Relu", &["x"], "z"));
     let [folded, alone, one_spatial_axis] = check([
         Case::new("batchnorm-folded", normalized(convolved, "z")),
@@ -273,21 +196,12 @@ fn relu_and_clip() {
     };
     let [relu, alone, fused, relu_fused, kept] = check([
         unary("relu-alone", "Relu", &[1, 3, 5, 4], &[]),
-        Case::new(
-            "clip-alone",
-            limits(model(&[1, 3, 5, 4])).node(clip("x")).output("y"),
-        ),
+        Case::new("clip-alone", limits(model(&[1, 3, 5, 4])).node(clip("x")).output("y")),
         Case::new("clip-fused", limits(convolved()).node(clip("z")).output("y")),
-        Case::new(
-            "relu-fused",
-            convolved().node(node("Relu", &["z"], "y")).output("y"),
-        ),
+        Case::new("relu-fused", convolved().node(node("Relu", &["z"], "y")).output("y")),
         // A step of the convolution, which may be half a step off, is several of the narrower Clip's.
-        Case::new(
-            "clip-of-an-output",
-            limits(convolved()).node(clip("z")).output("y").output("z"),
-        )
-        .bounds(28.0, 4.0),
+        Case::new("clip-of-an-output", limits(convolved()).node(clip("z")).output("y").output("z"))
+            .bounds(28.0, 4.0),
     ]);
     assert_eq!(codes(&relu), [OpCode::Table]);
     assert_eq!(codes(&alone), [OpCode::Table]);
@@ -304,49 +218,30 @@ fn add() {
         .weights("w", &[4, 4, 3, 3])
         .node(node("Conv", &["x", "w"], "z").with(ints("pads", &[1, 1, 1, 1])))
         .node(sum(&["z", "x"]));
-    let rectified = two(&[1, 3, 5, 5])
-        .node(node("Add", &["x", "x2"], "z"))
-        .node(node("Relu", &["z"], "y"));
+    let rectified = two(&[1, 3, 5, 5]).node(node("Add", &["x", "x2"], "z")).node(node("Relu", &["z"], "y"));
     check([
-        Case::new(
-            "add-plain",
-            two(&[1, 3, 5, 5]).node(sum(&["x", "x2"])).output("y"),
-        ),
-        Case::new(
-            "add-unlike-scales",
-            two(&[1, 3, 5, 5]).node(sum(&["x", "x2"])).output("y"),
-        )
-        .ranges(&[[-1.0, 1.0], [-0.01, 30.0]]),
+        Case::new("add-plain", two(&[1, 3, 5, 5]).node(sum(&["x", "x2"])).output("y")),
+        Case::new("add-unlike-scales", two(&[1, 3, 5, 5]).node(sum(&["x", "x2"])).output("y"))
+            .ranges(&[[-1.0, 1.0], [-0.01, 30.0]]),
         Case::new("add-rank-2", two(&[1, 19]).node(sum(&["x", "x2"])).output("y")),
-        Case::new(
-            "add-to-itself",
-            model(&[1, 3, 5, 5]).node(sum(&["x", "x"])).output("y"),
-        ),
+        Case::new("add-to-itself", model(&[1, 3, 5, 5]).node(sum(&["x", "x"])).output("y")),
         Case::new("add-residual", residual.output("y")),
         Case::new("add-relu", rectified.output("y")),
         Case::new(
             "add-input-read-again",
-            two(&[1, 2, 4])
-                .node(node("Add", &["x", "x2"], "z"))
-                .node(sum(&["z", "x"]))
-                .output("y"),
+            two(&[1, 2, 4]).node(node("Add", &["x", "x2"], "z")).node(sum(&["z", "x"])).output("y"),
         ),
     ]);
 }
 
 #[test]
 fn an_add_writes_over_an_input_that_nobody_reads_again() {
-    let model = model(&[1, 3, 4, 4])
-        .node(node("Relu", &["x"], "z"))
-        .node(node("Add", &["z", "z"], "y"))
-        .output("y");
+    let model =
+        model(&[1, 3, 4, 4]).node(node("Relu", &["x"], "z")).node(node("Add", &["z", "z"], "y")).output("y");
     let [network] = check([Case::new("add-in-place", model)]);
     let memory = xtask::plan::plan_memory(&network, still8::format::Family::Portable);
     let add = &network.ops[1];
-    assert_eq!(
-        memory.tensor_offsets[add.inputs[0]],
-        memory.tensor_offsets[add.output]
-    );
+    assert_eq!(memory.tensor_offsets[add.inputs[0]], memory.tensor_offsets[add.output]);
     assert_eq!(memory.arena_bytes, 48);
 }
 
@@ -354,25 +249,13 @@ fn an_add_writes_over_an_input_that_nobody_reads_again() {
 fn max_pool() {
     let pool = |name, shape: &[i64], attributes: &[AttributeProto]| unary(name, "MaxPool", shape, attributes);
     check([
-        pool(
-            "maxpool-plain",
-            &[1, 3, 8, 8],
-            &[ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])],
-        ),
+        pool("maxpool-plain", &[1, 3, 8, 8], &[ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])]),
         pool(
             "maxpool-pads",
             &[1, 5, 9, 7],
-            &[
-                ints("kernel_shape", &[3, 3]),
-                ints("strides", &[2, 1]),
-                ints("pads", &[1, 2, 0, 1]),
-            ],
+            &[ints("kernel_shape", &[3, 3]), ints("strides", &[2, 1]), ints("pads", &[1, 2, 0, 1])],
         ),
-        pool(
-            "maxpool-1d",
-            &[1, 4, 15],
-            &[ints("kernel_shape", &[3]), ints("strides", &[2])],
-        ),
+        pool("maxpool-1d", &[1, 4, 15], &[ints("kernel_shape", &[3]), ints("strides", &[2])]),
         unary("maxpool-global", "GlobalMaxPool", &[1, 5, 4, 6], &[]),
     ]);
 }
@@ -381,25 +264,13 @@ fn max_pool() {
 fn average_pool() {
     let pool =
         |name, shape: &[i64], attributes: &[AttributeProto]| unary(name, "AveragePool", shape, attributes);
-    let padded = [
-        ints("kernel_shape", &[3, 3]),
-        ints("strides", &[2, 1]),
-        ints("pads", &[1, 2, 0, 1]),
-    ];
+    let padded = [ints("kernel_shape", &[3, 3]), ints("strides", &[2, 1]), ints("pads", &[1, 2, 0, 1])];
     let counted = [&padded[..], &[int("count_include_pad", 1)]].concat();
     check([
-        pool(
-            "averagepool-plain",
-            &[1, 3, 8, 8],
-            &[ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])],
-        ),
+        pool("averagepool-plain", &[1, 3, 8, 8], &[ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])]),
         pool("averagepool-pads", &[1, 5, 9, 7], &padded),
         pool("averagepool-counted-pads", &[1, 5, 9, 7], &counted),
-        pool(
-            "averagepool-1d",
-            &[1, 4, 15],
-            &[ints("kernel_shape", &[3]), ints("strides", &[2])],
-        ),
+        pool("averagepool-1d", &[1, 4, 15], &[ints("kernel_shape", &[3]), ints("strides", &[2])]),
         unary("averagepool-global", "GlobalAveragePool", &[1, 5, 4, 6], &[]),
         unary("averagepool-global-1d", "GlobalAveragePool", &[1, 5, 11], &[]),
     ]);
@@ -422,20 +293,11 @@ fn softmax() {
 #[test]
 fn reduce_mean() {
     let mean = |name, axes: &[i64], keep: i64| {
-        unary(
-            name,
-            "ReduceMean",
-            &[1, 5, 4, 6],
-            &[ints("axes", axes), int("keepdims", keep)],
-        )
+        unary(name, "ReduceMean", &[1, 5, 4, 6], &[ints("axes", axes), int("keepdims", keep)])
     };
     let behind_conv = |name, axes: &[i64], keep: i64| {
-        let model = model(&[1, 3, 6, 5])
-            .weights("w", &[4, 3, 3, 3])
-            .node(node("Conv", &["x", "w"], "z"));
-        let mean = node("ReduceMean", &["z"], "y")
-            .with(ints("axes", axes))
-            .with(int("keepdims", keep));
+        let model = model(&[1, 3, 6, 5]).weights("w", &[4, 3, 3, 3]).node(node("Conv", &["x", "w"], "z"));
+        let mean = node("ReduceMean", &["z"], "y").with(ints("axes", axes)).with(int("keepdims", keep));
         Case::new(name, model.node(mean).output("y"))
     };
     check([

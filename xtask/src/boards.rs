@@ -66,13 +66,10 @@ impl FromStr for Core {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|core| core.name() == text)
-            .ok_or_else(|| {
-                let names = Self::ALL.map(Self::name).join(", ");
-                Failure::Usage(format!("there is no core `{text}`; known: host, {names}"))
-            })
+        Self::ALL.into_iter().find(|core| core.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Failure::Usage(format!("there is no core `{text}`; known: host, {names}"))
+        })
     }
 }
 
@@ -172,29 +169,18 @@ impl Board {
 
     /// Weight order that its kernels take.
     pub fn family(&self) -> Family {
-        if self.portable_kernels {
-            Family::Portable
-        } else {
-            self.core.family()
-        }
+        if self.portable_kernels { Family::Portable } else { self.core.family() }
     }
 
     /// What the runtime's `STILL8_CORE` is for its images.
     pub fn kernels(&self) -> &'static str {
-        if self.portable_kernels {
-            "portable"
-        } else {
-            self.core.name()
-        }
+        if self.portable_kernels { "portable" } else { self.core.name() }
     }
 }
 
 /// Root of the repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."))
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
 }
 
 /// Every board, in the table's order.
@@ -220,17 +206,11 @@ pub fn load() -> Result<Vec<Board>> {
 /// [`Failure::Usage`] lists the boards.
 pub fn find(name: &str) -> Result<Board> {
     let boards = load()?;
-    boards
-        .iter()
-        .find(|board| board.name == name)
-        .cloned()
-        .ok_or_else(|| {
-            let list: Vec<String> = boards
-                .iter()
-                .map(|board| format!("  {:15} {}", board.name, board.description))
-                .collect();
-            Failure::Usage(format!("there is no board `{name}`; known:\n{}", list.join("\n")))
-        })
+    boards.iter().find(|board| board.name == name).cloned().ok_or_else(|| {
+        let list: Vec<String> =
+            boards.iter().map(|board| format!("  {:15} {}", board.name, board.description)).collect();
+        Failure::Usage(format!("there is no board `{name}`; known:\n{}", list.join("\n")))
+    })
 }
 
 /// The emulated boards of a core, in the order in which they are tried.
@@ -238,10 +218,7 @@ pub fn find(name: &str) -> Result<Board> {
 /// # Errors
 /// As [`load`].
 pub fn emulated(core: Core) -> Result<Vec<Board>> {
-    Ok(load()?
-        .into_iter()
-        .filter(|board| board.core == core && board.is_emulated())
-        .collect())
+    Ok(load()?.into_iter().filter(|board| board.core == core && board.is_emulated()).collect())
 }
 
 #[cfg(test)]
@@ -260,22 +237,10 @@ mod tests {
     fn names_are_unique_and_bare_metal_rows_are_complete() {
         let boards = load().unwrap();
         for (i, board) in boards.iter().enumerate() {
-            assert!(
-                boards[..i].iter().all(|other| other.name != board.name),
-                "{}",
-                board.name
-            );
+            assert!(boards[..i].iter().all(|other| other.name != board.name), "{}", board.name);
             let bare = board.target.ends_with("-eabi") || board.target.ends_with("-eabihf");
-            assert_eq!(
-                bare,
-                board.memory.is_some() && board.clock_hz.is_some(),
-                "{}",
-                board.name
-            );
-            assert_eq!(
-                bare,
-                board.log.is_some() && board.module.is_some() && board.led.is_some()
-            );
+            assert_eq!(bare, board.memory.is_some() && board.clock_hz.is_some(), "{}", board.name);
+            assert_eq!(bare, board.log.is_some() && board.module.is_some() && board.led.is_some());
         }
     }
 

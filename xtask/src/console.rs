@@ -22,11 +22,8 @@ impl Console {
         if self.quiet {
             return;
         }
-        let mut out: Box<dyn Write> = if self.json {
-            Box::new(std::io::stderr())
-        } else {
-            Box::new(std::io::stdout())
-        };
+        let mut out: Box<dyn Write> =
+            if self.json { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
         // A closed pipe is the reader's choice, not a failure.
         let _ = writeln!(out, "{}", text.as_ref());
     }
@@ -57,11 +54,8 @@ impl Console {
     /// A progress bar on a terminal; elsewhere one plain line.
     pub fn progress(&self, what: &str) -> Bar {
         let terminal = std::io::stderr().is_terminal();
-        let target = if self.quiet || !terminal {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        };
+        let target =
+            if self.quiet || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         if !self.quiet && !terminal {
             eprintln!("{what} ...");
         }
@@ -95,9 +89,7 @@ impl Drop for Bar {
 /// An empty table with a header.
 pub fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
-    table
-        .load_style(comfy_table::presets::ASCII_MARKDOWN)
-        .set_header(header);
+    table.load_style(comfy_table::presets::ASCII_MARKDOWN).set_header(header);
     table
 }
 

@@ -44,11 +44,7 @@ impl FromStr for Place {
     type Err = Failure;
 
     fn from_str(name: &str) -> Result<Self> {
-        if name == "host" {
-            Ok(Self::Host)
-        } else {
-            name.parse().map(Self::Core)
-        }
+        if name == "host" { Ok(Self::Host) } else { name.parse().map(Self::Core) }
     }
 }
 
@@ -80,10 +76,7 @@ pub fn run(
         Place::Host => {
             let bar = console.progress("running on the host");
             crate::quantize::Progress::start(&bar, inputs.samples);
-            (
-                runner.run_device(&inputs, |_| crate::quantize::Progress::step(&bar)),
-                None,
-            )
+            (runner.run_device(&inputs, |_| crate::quantize::Progress::step(&bar)), None)
         }
         Place::Core(core) => {
             let report = run_on_core(core, runner, &inputs.bytes, profile, console)?;
@@ -91,11 +84,7 @@ pub fn run(
         }
     };
     let outputs = transfer.to_source(inputs.samples, &bytes)?;
-    Ok(Execution {
-        outputs,
-        inputs: inputs.report,
-        report,
-    })
+    Ok(Execution { outputs, inputs: inputs.report, report })
 }
 
 /// Runs samples in the device's layout on an emulated core.
@@ -122,10 +111,7 @@ pub fn run_on_core(
     };
     let unwritable =
         |error: std::io::Error| Failure::Data(format!("a temporary plan file cannot be written: {error}"));
-    let mut file = tempfile::Builder::new()
-        .suffix(".s8")
-        .tempfile()
-        .map_err(unwritable)?;
+    let mut file = tempfile::Builder::new().suffix(".s8").tempfile().map_err(unwritable)?;
     file.write_all(&bytes).map_err(unwritable)?;
     emulator::run_plan(core, file.path(), inputs, profile)
 }

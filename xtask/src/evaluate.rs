@@ -14,20 +14,12 @@ use crate::graph::{Graph, Node, Op, Window};
 pub fn evaluate(graph: &Graph, inputs: &[ArrayD<f32>]) -> Vec<Option<ArrayD<f32>>> {
     let mut values: Vec<_> = graph.values.iter().map(|value| value.constant.clone()).collect();
     for (&id, input) in graph.inputs.iter().zip(inputs) {
-        assert_eq!(
-            graph.values[id].shape,
-            input.shape(),
-            "shape of input {}",
-            graph.values[id].name
-        );
+        assert_eq!(graph.values[id].shape, input.shape(), "shape of input {}", graph.values[id].name);
         values[id] = Some(input.clone());
     }
     for node in &graph.nodes {
-        let operands: Vec<_> = node
-            .inputs
-            .iter()
-            .map(|&id| values[id].as_ref().expect("computed before it is read"))
-            .collect();
+        let operands: Vec<_> =
+            node.inputs.iter().map(|&id| values[id].as_ref().expect("computed before it is read")).collect();
         let output = evaluate_node(node, &operands, &graph.values[node.output].shape);
         values[node.output] = Some(output);
     }
@@ -46,18 +38,9 @@ pub fn evaluate_node(node: &Node, operands: &[&ArrayD<f32>], shape: &[usize]) ->
         Op::ScaleOffset => ArrayD::from_shape_fn(shape, |i| x[&i] * operands[1][i[1]] + operands[2][i[1]]),
         Op::Clip { low, high } => x.mapv(|x| x.max(*low).min(*high)),
         Op::Add => x + operands[1],
-        Op::MaxPool { window } => pool(x, *window, shape, |taps, _| {
-            taps.fold(f64::NEG_INFINITY, f64::max)
-        }),
-        Op::AveragePool {
-            window,
-            count_padding,
-        } => pool(x, *window, shape, |taps, inside| {
-            let count = if *count_padding {
-                window.kernel[0] * window.kernel[1]
-            } else {
-                inside
-            };
+        Op::MaxPool { window } => pool(x, *window, shape, |taps, _| taps.fold(f64::NEG_INFINITY, f64::max)),
+        Op::AveragePool { window, count_padding } => pool(x, *window, shape, |taps, inside| {
+            let count = if *count_padding { window.kernel[0] * window.kernel[1] } else { inside };
             taps.sum::<f64>() / count as f64
         }),
         Op::Mean { axes } => mean(x, axes).into_shape_with_order(shape).expect("same elements"),
@@ -134,10 +117,8 @@ fn mat_mul(operands: &[&ArrayD<f32>], shape: &[usize]) -> ArrayD<f32> {
     for row in x.chunks_exact(k) {
         for o in 0..m {
             let bias = operands.get(2).map_or(0.0, |bias| f64::from(bias[o]));
-            let products = row
-                .iter()
-                .enumerate()
-                .map(|(i, &x)| f64::from(x) * f64::from(weights[[i, o].as_slice()]));
+            let products =
+                row.iter().enumerate().map(|(i, &x)| f64::from(x) * f64::from(weights[[i, o].as_slice()]));
             output.push((bias + products.sum::<f64>()) as f32);
         }
     }
@@ -158,12 +139,8 @@ fn pool(
     for plane in data.chunks_exact(h * w) {
         for (oy, ox) in (0..out_h).flat_map(|oy| (0..out_w).map(move |ox| (oy, ox))) {
             let rows = (0..window.kernel[0]).filter_map(|ky| tap(&window, 0, oy, ky, h));
-            let columns: Vec<_> = (0..window.kernel[1])
-                .filter_map(|kx| tap(&window, 1, ox, kx, w))
-                .collect();
-            let taps: Vec<_> = rows
-                .flat_map(|iy| columns.iter().map(move |ix| iy * w + ix))
-                .collect();
+            let columns: Vec<_> = (0..window.kernel[1]).filter_map(|kx| tap(&window, 1, ox, kx, w)).collect();
+            let taps: Vec<_> = rows.flat_map(|iy| columns.iter().map(move |ix| iy * w + ix)).collect();
             output.push(reduce(&mut taps.iter().map(|&i| f64::from(plane[i])), taps.len()) as f32);
         }
     }
@@ -209,36 +186,14 @@ mod tests {
     fn padding_adds_nothing_to_a_convolution_and_nothing_to_a_mean_without_it() {
         let x = ArrayD::from_shape_vec(vec![1, 1, 1, 3], vec![1.0, 2.0, 3.0]).unwrap();
         let w = ArrayD::from_shape_vec(vec![1, 1, 1, 3], vec![1.0, 10.0, 100.0]).unwrap();
-        let window = Window {
-            kernel: [1, 3],
-            stride: [1, 1],
-            dilation: [1, 1],
-            padding: [0, 1, 0, 1],
-        };
-        let node = |op| Node {
-            name: "n".into(),
-            op,
-            inputs: vec![0],
-            output: 1,
-        };
+        let window = Window { kernel: [1, 3], stride: [1, 1], dilation: [1, 1], padding: [0, 1, 0, 1] };
+        let node = |op| Node { name: "n".into(), op, inputs: vec![0], output: 1 };
         let run = |op, operands: &[&ArrayD<f32>]| evaluate_node(&node(op), operands, &[1, 1, 1, 3]);
         let conv = run(Op::Conv { window, groups: 1 }, &[&x, &w]);
         assert_eq!(conv.into_raw_vec_and_offset().0, [210.0, 321.0, 32.0]);
-        let mean = run(
-            Op::AveragePool {
-                window,
-                count_padding: false,
-            },
-            &[&x],
-        );
+        let mean = run(Op::AveragePool { window, count_padding: false }, &[&x]);
         assert_eq!(mean.into_raw_vec_and_offset().0, [1.5, 2.0, 2.5]);
-        let mean = run(
-            Op::AveragePool {
-                window,
-                count_padding: true,
-            },
-            &[&x],
-        );
+        let mean = run(Op::AveragePool { window, count_padding: true }, &[&x]);
         assert_eq!(mean.into_raw_vec_and_offset().0, [1.0, 2.0, 5.0 / 3.0]);
     }
 }

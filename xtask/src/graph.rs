@@ -156,11 +156,7 @@ impl Graph {
     /// Indices of the nodes that read `value`, in order, one entry a use.
     pub fn readers(&self, value: ValueId) -> Vec<usize> {
         let uses = |node: &Node| node.inputs.iter().filter(|&&input| input == value).count();
-        self.nodes
-            .iter()
-            .enumerate()
-            .flat_map(|(i, node)| std::iter::repeat_n(i, uses(node)))
-            .collect()
+        self.nodes.iter().enumerate().flat_map(|(i, node)| std::iter::repeat_n(i, uses(node))).collect()
     }
 
     /// The node that writes `value`, `None` for inputs and constants.

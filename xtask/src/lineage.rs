@@ -28,11 +28,7 @@ struct Source<'a> {
 }
 
 fn origin(network: &Network) -> Origin<'_> {
-    Origin {
-        sha256: network.sha256.as_str(),
-        licence: &network.licence,
-        origin: &network.origin,
-    }
+    Origin { sha256: network.sha256.as_str(), licence: &network.licence, origin: &network.origin }
 }
 
 /// The recipe's lineage as TOML.
@@ -48,11 +44,7 @@ pub fn text(recipe: &Recipe) -> Result<String> {
         source: recipe
             .sources
             .iter()
-            .map(|row| Source {
-                name: &row.name,
-                package: row.package.as_deref(),
-                licence: &row.licence,
-            })
+            .map(|row| Source { name: &row.name, package: row.package.as_deref(), licence: &row.licence })
             .collect(),
     };
     toml::to_string(&lineage).map_err(|error| Failure::Data(format!("the recipe's lineage: {error}")))

@@ -36,10 +36,8 @@ enum Command {
         cargo xtask quantize net.onnx --calib samples.npz --out net.s8 --family dsp")]
     Quantize(quantize::Options),
     /// Run any plan on any input, on the host or in the firmware under the emulator.
-    #[command(
-        after_help = "Examples:\n  cargo xtask run net.s8 --input samples.npy --output out.npy\n  \
-        cargo xtask run net.s8 --input samples.npz --on cortex-m4 --json"
-    )]
+    #[command(after_help = "Examples:\n  cargo xtask run net.s8 --input samples.npy --output out.npy\n  \
+        cargo xtask run net.s8 --input samples.npz --on cortex-m4 --json")]
     Run(run::Options),
     /// Compare teacher, float student and int8 student, and judge by the model's thresholds.
     #[command(after_help = "Examples:\n  cargo xtask validate models/fashion\n  \
@@ -60,10 +58,8 @@ enum Command {
     /// Measure every model again and write the tables of the READMEs.
     Tables,
     /// Build the application with a model inside and put it on a board, or into the board's emulator.
-    #[command(
-        after_help = "Examples:\n  cargo xtask flash models/motion --board microbit\n  \
-        cargo xtask flash models/fashion --board stm32f405"
-    )]
+    #[command(after_help = "Examples:\n  cargo xtask flash models/motion --board microbit\n  \
+        cargo xtask flash models/fashion --board stm32f405")]
     Flash(flash::Options),
     /// Find or install what the commands need beside Rust: Arm targets and the emulator.
     Setup {
@@ -82,10 +78,7 @@ struct Done {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let console = Console {
-        json: arguments.json,
-        quiet: arguments.quiet,
-    };
+    let console = Console { json: arguments.json, quiet: arguments.quiet };
     match dispatch(arguments.command, console) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -111,19 +104,13 @@ fn dispatch(command: Command, console: Console) -> Result<()> {
         }
         Command::Test => {
             test::run(console)?;
-            console.finish(&Done {
-                schema: 1,
-                passed: true,
-            });
+            console.finish(&Done { schema: 1, passed: true });
         }
         Command::Bench(options) => console.finish(&bench::run(&options, console)?),
         Command::Ops => console.finish(&ops::run(console)),
         Command::Tables => {
             tables::run(console)?;
-            console.finish(&Done {
-                schema: 1,
-                passed: true,
-            });
+            console.finish(&Done { schema: 1, passed: true });
         }
         Command::Flash(options) => console.finish(&flash::run(&options, console)?),
         Command::Setup { check } => {

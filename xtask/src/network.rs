@@ -221,9 +221,6 @@ impl Network {
 
     /// Weights and biases of the whole network.
     pub fn parameters(&self) -> usize {
-        self.ops
-            .iter()
-            .map(|op| op.kind.weights().len() + op.kind.channels().len())
-            .sum()
+        self.ops.iter().map(|op| op.kind.weights().len() + op.kind.channels().len()).sum()
     }
 }

@@ -37,29 +37,16 @@ impl Order {
         match &op.kind {
             Kind::Conv2d { params, weights, .. } => {
                 let groups = params.groups as usize;
-                let order = MatrixOrder {
-                    family,
-                    rows: c_out / groups,
-                    k: weights.len() / c_out,
-                };
+                let order = MatrixOrder { family, rows: c_out / groups, k: weights.len() / c_out };
                 Some(Self::Matrix(order, groups))
             }
             Kind::FullyConnected { weights, .. } => {
                 let rows = network.tensors[op.output].len();
-                Some(Self::Matrix(
-                    MatrixOrder {
-                        family,
-                        rows,
-                        k: weights.len() / rows,
-                    },
-                    1,
-                ))
+                Some(Self::Matrix(MatrixOrder { family, rows, k: weights.len() / rows }, 1))
             }
-            Kind::DepthwiseConv2d { params, .. } => Some(Self::Window(WindowOrder {
-                family,
-                taps: taps(params),
-                channels: c_out,
-            })),
+            Kind::DepthwiseConv2d { params, .. } => {
+                Some(Self::Window(WindowOrder { family, taps: taps(params), channels: c_out }))
+            }
             _ => None,
         }
     }

@@ -28,10 +28,8 @@ impl Finished {
 
     /// How it ended, in words.
     pub fn ending(&self) -> String {
-        self.status.map_or_else(
-            || "was stopped at its time limit".into(),
-            |status| format!("ended: {status}"),
-        )
+        self.status
+            .map_or_else(|| "was stopped at its time limit".into(), |status| format!("ended: {status}"))
     }
 
     /// Both outputs, for an error message.
@@ -51,49 +49,32 @@ impl Finished {
 /// [`Failure::Missing`] with `remedy` where the program does not exist; [`Failure::Missing`] with the operating
 /// system's reason where it cannot be started.
 pub fn run(command: &mut Command, limit: Duration, remedy: &str) -> Result<Finished> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .env("LC_ALL", "C");
-    let mut child = command
-        .spawn()
-        .map_err(|error| not_started(command, &error, remedy))?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("LC_ALL", "C");
+    let mut child = command.spawn().map_err(|error| not_started(command, &error, remedy))?;
     let stdout = read_all(child.stdout.take());
     let stderr = read_all(child.stderr.take());
     let status = wait(&mut child, limit);
     let stdout = stdout.join().unwrap_or_default();
     let stderr = String::from_utf8_lossy(&stderr.join().unwrap_or_default()).into_owned();
-    Ok(Finished {
-        status,
-        stdout,
-        stderr,
-    })
+    Ok(Finished { status, stdout, stderr })
 }
 
 /// The command line as one would type it.
 pub fn command_line(command: &Command) -> String {
-    std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(quote)
-        .collect::<Vec<_>>()
-        .join(" ")
+    std::iter::once(command.get_program()).chain(command.get_args()).map(quote).collect::<Vec<_>>().join(" ")
 }
 
 /// The first program of this name on `PATH`.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| is_executable(file))
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| is_executable(file))
 }
 
 fn is_executable(file: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        file.metadata()
-            .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+        file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
     }
     #[cfg(not(unix))]
     file.is_file()

@@ -58,15 +58,7 @@ fn calibration_refuses(desk: &Desk, calib: &str, code: i32, words: &[&str]) {
 fn run_refuses(desk: &Desk, input: &str, code: i32, words: &[&str]) {
     refuses(
         desk,
-        &[
-            "run",
-            "net.s8",
-            "--input",
-            input,
-            "--output",
-            "out/y.npy",
-            "--float",
-        ],
+        &["run", "net.s8", "--input", input, "--output", "out/y.npy", "--float"],
         code,
         &[&[input], words].concat(),
     );
@@ -102,12 +94,7 @@ fn a_file_that_is_no_model_is_named() {
     }
     quantize_refuses(&desk, "absent.onnx", DATA, &["cannot be read", "No such file"]);
     desk.write("folder/notes.txt", "");
-    quantize_refuses(
-        &desk,
-        "folder",
-        DATA,
-        &["without model.toml", "model's folder or an ONNX file"],
-    );
+    quantize_refuses(&desk, "folder", DATA, &["without model.toml", "model's folder or an ONNX file"]);
     desk.write("net.s8", b"still8\r\n");
     quantize_refuses(&desk, "net.s8", DATA, &not_onnx);
 }
@@ -121,18 +108,7 @@ fn a_dimension_without_a_size_asks_for_it() {
         .output("y");
     desk.write("open.onnx", model.bytes());
     quantize_refuses(&desk, "open.onnx", USAGE, &["`x`", "`height`", "--dim height=N"]);
-    let with = |dim| {
-        [
-            "quantize",
-            "open.onnx",
-            "--calib",
-            "random:1",
-            "--out",
-            "open.s8",
-            "--dim",
-            dim,
-        ]
-    };
+    let with = |dim| ["quantize", "open.onnx", "--calib", "random:1", "--out", "open.s8", "--dim", dim];
     refuses(&desk, &with("depth=3"), USAGE, &["--dim depth", "height"]);
     refuses(&desk, &with("height"), USAGE, &["--dim", "NAME=N"]);
     refuses(&desk, &with("height=0"), USAGE, &["--dim height=0", "at least 1"]);
@@ -146,14 +122,7 @@ fn a_graph_that_cannot_be_quantized_is_explained() {
     let mut model = classifier();
     model.graph.initializer.retain(|tensor| tensor.name != "filter");
     desk.write("hole.onnx", model.bytes());
-    let ended = desk.run(&[
-        "quantize",
-        "hole.onnx",
-        "--calib",
-        "random:1",
-        "--out",
-        "out/net.s8",
-    ]);
+    let ended = desk.run(&["quantize", "hole.onnx", "--calib", "random:1", "--out", "out/net.s8"]);
     let code = ended.code.unwrap();
     assert!([UNSUPPORTED, DATA].contains(&code), "{code}");
     quantize_refuses(&desk, "hole.onnx", code, &["`filter`"]);
@@ -186,36 +155,12 @@ fn calibration_data_that_do_not_serve_are_named() {
         calibration_refuses(&desk, name, DATA, words);
     };
     let floats = |shape: &[usize]| npy(shape, &Values::Float(noise(shape.iter().product(), 1)));
-    refuses(
-        "shape.npy",
-        floats(&[5, 2, 6, 5]),
-        &["`x`", "[5, 2, 6, 5]", "expected [samples, 2, 6, 6]"],
-    );
-    refuses(
-        "flat.npy",
-        floats(&[5, ELEMENTS]),
-        &["`x`", "[5, 72]", "expected [samples, 2, 6, 6]"],
-    );
-    refuses(
-        "int64.npy",
-        raw_npy("<i8", &[5, 2, 6, 6], 8),
-        &["`x`", "int64", "float32"],
-    );
-    refuses(
-        "uint8.npy",
-        raw_npy("|u1", &[5, 2, 6, 6], 1),
-        &["`x`", "uint8", "float32"],
-    );
-    refuses(
-        "int8.npy",
-        raw_npy("|i1", &[5, 2, 6, 6], 1),
-        &["`x`", "int8", "quantized already", "float32"],
-    );
-    refuses(
-        "complex.npy",
-        raw_npy("<c8", &[5, 2, 6, 6], 8),
-        &["<c8", "not a plain number"],
-    );
+    refuses("shape.npy", floats(&[5, 2, 6, 5]), &["`x`", "[5, 2, 6, 5]", "expected [samples, 2, 6, 6]"]);
+    refuses("flat.npy", floats(&[5, ELEMENTS]), &["`x`", "[5, 72]", "expected [samples, 2, 6, 6]"]);
+    refuses("int64.npy", raw_npy("<i8", &[5, 2, 6, 6], 8), &["`x`", "int64", "float32"]);
+    refuses("uint8.npy", raw_npy("|u1", &[5, 2, 6, 6], 1), &["`x`", "uint8", "float32"]);
+    refuses("int8.npy", raw_npy("|i1", &[5, 2, 6, 6], 1), &["`x`", "int8", "quantized already", "float32"]);
+    refuses("complex.npy", raw_npy("<c8", &[5, 2, 6, 6], 8), &["<c8", "not a plain number"]);
     refuses("none.npy", floats(&[0, 2, 6, 6]), &["`x`", "no samples"]);
     refuses("empty.npy", Vec::new(), &["neither .npy nor .npz", "numpy.save"]);
     refuses("text.npy", b"1, 2, 3\n".to_vec(), &["neither .npy nor .npz"]);
@@ -230,33 +175,19 @@ fn calibration_data_that_do_not_serve_are_named() {
 
     let tensor =
         still8_validation::data::Tensor::new(vec![5, 2, 6, 6], Values::Float(noise(5 * ELEMENTS, 1)));
-    save(
-        &desk.path("other.npz"),
-        &[("image".into(), tensor.clone()), ("mask".into(), tensor)],
-    )
-    .unwrap();
+    save(&desk.path("other.npz"), &[("image".into(), tensor.clone()), ("mask".into(), tensor)]).unwrap();
     calibration_refuses(&desk, "other.npz", DATA, &["`x`", "`image`", "`mask`"]);
     let archive = desk.read("other.npz");
-    refuses(
-        "cut.npz",
-        archive[..archive.len() / 2].to_vec(),
-        &["damaged .npz"],
-    );
+    refuses("cut.npz", archive[..archive.len() / 2].to_vec(), &["damaged .npz"]);
     calibration_refuses(&desk, "absent.npz", DATA, &["cannot be read", "No such file"]);
 }
 
 #[test]
 fn usage_errors_of_quantize() {
     let desk = Desk::new();
-    for calib in [
-        "random:",
-        "random:x",
-        "random:-1",
-        "random:1:",
-        "random:1:2",
-        "random:1:2..1",
-        "random:1:0..NaN",
-    ] {
+    for calib in
+        ["random:", "random:x", "random:-1", "random:1:", "random:1:2", "random:1:2..1", "random:1:0..NaN"]
+    {
         calibration_refuses(&desk, calib, USAGE, &["random:SEED"]);
     }
     let with = |more: &[&'static str]| [&["quantize", "net.onnx", "--out", "net.s8"], more].concat();
@@ -274,12 +205,7 @@ fn usage_errors_of_quantize() {
         USAGE,
         &["`guess`", "minmax, mse"],
     );
-    refuses(
-        &desk,
-        &with(&["--frobnicate"]),
-        USAGE,
-        &["--frobnicate", "--help"],
-    );
+    refuses(&desk, &with(&["--frobnicate"]), USAGE, &["--frobnicate", "--help"]);
     refuses(&desk, &["quantize"], USAGE, &["<SOURCE>", "cargo xtask quantize"]);
 }
 
@@ -292,18 +218,8 @@ fn unwritable_paths_are_named() {
     fs::create_dir(desk.path("folder")).unwrap();
     let refuse_both = |path: &str, words: &[&str]| {
         let words = [&[path], words].concat();
-        refuses(
-            &desk,
-            &["quantize", "net.onnx", "--calib", "random:1", "--out", path],
-            DATA,
-            &words,
-        );
-        refuses(
-            &desk,
-            &["run", "net.s8", "--input", "x.npy", "--output", path],
-            DATA,
-            &words,
-        );
+        refuses(&desk, &["quantize", "net.onnx", "--calib", "random:1", "--out", path], DATA, &words);
+        refuses(&desk, &["run", "net.s8", "--input", "x.npy", "--output", path], DATA, &words);
     };
     refuse_both("folder", &["is a folder", "give a file name"]);
     refuse_both("file/below/out.npy", &["cannot be written", "file/below"]);
@@ -341,17 +257,8 @@ fn a_killed_quantize_leaves_the_old_plan_or_the_new_one() {
         .node(node("MatMul", &["x", "w"], "y"))
         .output("y");
     desk.write("wide.onnx", model.bytes());
-    let quantize = |seed| {
-        desk.command(&[
-            "quantize",
-            "wide.onnx",
-            "--calib",
-            seed,
-            "--out",
-            "out/wide.s8",
-            "--quiet",
-        ])
-    };
+    let quantize =
+        |seed| desk.command(&["quantize", "wide.onnx", "--calib", seed, "--out", "out/wide.s8", "--quiet"]);
     let seeds = ["random:1:-1..1", "random:2:-9..9"];
     let plans = seeds.map(|seed| {
         Ended::of(&mut quantize(seed)).done();
@@ -371,11 +278,7 @@ fn a_killed_quantize_leaves_the_old_plan_or_the_new_one() {
         let names = || fs::read_dir(desk.path("out")).unwrap().count();
         let before = names();
         let due = || {
-            if round % 4 < 2 {
-                began.elapsed() >= delay
-            } else {
-                names() > before
-            }
+            if round % 4 < 2 { began.elapsed() >= delay } else { names() > before }
         };
         while !due() && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_micros(20));
@@ -383,11 +286,7 @@ fn a_killed_quantize_leaves_the_old_plan_or_the_new_one() {
         let _ = child.kill();
         child.wait().unwrap();
         let found = desk.read("out/wide.s8");
-        assert!(
-            plans.contains(&found),
-            "round {round}: {} bytes, neither plan",
-            found.len()
-        );
+        assert!(plans.contains(&found), "round {round}: {} bytes, neither plan", found.len());
         desk.run(&["inspect", "out/wide.s8", "--quiet"]).done();
     }
 }
@@ -400,49 +299,19 @@ fn a_recipe_with_a_fault_is_refused_with_its_key() {
         folder::write(&desk, from, to);
         refuses(&desk, &quantize, code, words);
     };
-    faulty(
-        "[input]",
-        "colour = 3\n[input]",
-        USAGE,
-        &["model.toml", "colour", "unknown field"],
-    );
-    faulty(
-        "schema = 1",
-        "schema = 9",
-        USAGE,
-        &["model.toml", "schema = 9", "schema 1"],
-    );
-    faulty(
-        "min = 0.5",
-        "min = 1.5",
-        USAGE,
-        &["model.toml", "1.5", "fraction in [0, 1]"],
-    );
+    faulty("[input]", "colour = 3\n[input]", USAGE, &["model.toml", "colour", "unknown field"]);
+    faulty("schema = 1", "schema = 9", USAGE, &["model.toml", "schema = 9", "schema 1"]);
+    faulty("min = 0.5", "min = 1.5", USAGE, &["model.toml", "1.5", "fraction in [0, 1]"]);
     faulty("[input]", "[input", USAGE, &["model.toml", "line 6"]);
-    faulty(
-        "[output]",
-        "range = [0.5, 1]\n[output]",
-        USAGE,
-        &["model.toml", "must contain 0"],
-    );
+    faulty("[output]", "range = [0.5, 1]\n[output]", USAGE, &["model.toml", "must contain 0"]);
     faulty(
         "shape = [1, 2, 6, 6]",
         "shape = [1, 2, 6]",
         USAGE,
         &["model.toml", "[1, 2, 6]", "student takes `x` [1, 2, 6, 6]"],
     );
-    faulty(
-        "name = \"x\"",
-        "name = \"image\"",
-        USAGE,
-        &["model.toml", "`image`", "student takes `x`"],
-    );
-    faulty(
-        "student.onnx",
-        "pupil.onnx",
-        DATA,
-        &["pupil.onnx", "no such file"],
-    );
+    faulty("name = \"x\"", "name = \"image\"", USAGE, &["model.toml", "`image`", "student takes `x`"]);
+    faulty("student.onnx", "pupil.onnx", DATA, &["pupil.onnx", "no such file"]);
     faulty("samples = 40", "samples = 41", DATA, &["data.npz", "40", "41"]);
     let digit = "sha256 = \"";
     faulty(digit, &format!("{digit}0"), USAGE, &["model.toml", "64 digits"]);
@@ -450,18 +319,10 @@ fn a_recipe_with_a_fault_is_refused_with_its_key() {
     folder::write(&desk, "schema = 1", "schema = 1");
     desk.run(&quantize).done();
     fs::remove_file(desk.path("net.s8")).unwrap();
-    for (file, what) in [
-        ("model/student.onnx", "student.onnx"),
-        ("model/data.npz", "data.npz"),
-    ] {
+    for (file, what) in [("model/student.onnx", "student.onnx"), ("model/data.npz", "data.npz")] {
         let good = desk.read(file);
         desk.write(file, [&good[..], b"\0"].concat());
-        refuses(
-            &desk,
-            &quantize,
-            DATA,
-            &[what, "sha256 is", "model.toml states", "restore the file"],
-        );
+        refuses(&desk, &quantize, DATA, &[what, "sha256 is", "model.toml states", "restore the file"]);
         desk.write(file, good);
     }
 }
@@ -475,12 +336,7 @@ fn a_damaged_plan_is_refused_by_every_command() {
     let refuse_all = |bytes: &[u8], words: &[&str]| {
         desk.write("bad.s8", bytes);
         let words = [&["bad.s8"], words].concat();
-        refuses(
-            &desk,
-            &["run", "bad.s8", "--input", "x.npy", "--output", "y.npy"],
-            DATA,
-            &words,
-        );
+        refuses(&desk, &["run", "bad.s8", "--input", "x.npy", "--output", "y.npy"], DATA, &words);
         refuses(&desk, &["inspect", "bad.s8"], DATA, &words);
         refuses(&desk, &["validate", "bad.s8"], DATA, &words);
     };
@@ -502,10 +358,7 @@ fn a_damaged_plan_is_refused_by_every_command() {
         refuse_all(&whole[..length], &["cut short"]);
     }
     refuse_all(b"", &["not a still8 plan", "cargo xtask quantize"]);
-    refuse_all(
-        &desk.read("net.onnx"),
-        &["not a still8 plan", "cargo xtask quantize"],
-    );
+    refuse_all(&desk.read("net.onnx"), &["not a still8 plan", "cargo xtask quantize"]);
 
     let absent = ["absent.s8", "cannot be read"];
     refuses(&desk, &["run", "absent.s8", "--input", "x.npy"], DATA, &absent);
@@ -523,30 +376,14 @@ fn an_input_that_does_not_fit_the_plan_is_named() {
         run_refuses(&desk, name, DATA, words);
     };
     let zeros = |shape: &[usize]| npy(shape, &Values::Float(vec![0.0; shape.iter().product()]));
-    refuses(
-        "long.npy",
-        zeros(&[1, 2, 6, 7]),
-        &["`x`", "[1, 2, 6, 7]", "expected [samples, 2, 6, 6]"],
-    );
-    refuses(
-        "flat.npy",
-        zeros(&[ELEMENTS]),
-        &["`x`", "[72]", "expected [samples, 2, 6, 6]"],
-    );
+    refuses("long.npy", zeros(&[1, 2, 6, 7]), &["`x`", "[1, 2, 6, 7]", "expected [samples, 2, 6, 6]"]);
+    refuses("flat.npy", zeros(&[ELEMENTS]), &["`x`", "[72]", "expected [samples, 2, 6, 6]"]);
     refuses("scalar.npy", zeros(&[]), &["`x`", "expected [samples, 2, 6, 6]"]);
-    refuses(
-        "int64.npy",
-        raw_npy("<i8", &[1, 2, 6, 6], 8),
-        &["`x`", "int64", "float32", "int8"],
-    );
+    refuses("int64.npy", raw_npy("<i8", &[1, 2, 6, 6], 8), &["`x`", "int64", "float32", "int8"]);
     refuses("none.npy", zeros(&[0, 2, 6, 6]), &["`x`", "no samples"]);
     refuses("empty.npy", Vec::new(), &["neither .npy nor .npz"]);
     // A header that promises more than any machine has.
-    refuses(
-        "huge.npy",
-        raw_npy("<f4", &[0, 1 << 40, 1 << 40], 4),
-        &["huge.npy"],
-    );
+    refuses("huge.npy", raw_npy("<f4", &[0, 1 << 40, 1 << 40], 4), &["huge.npy"]);
     run_refuses(&desk, "absent.npy", DATA, &["cannot be read"]);
 }
 
@@ -556,18 +393,8 @@ fn usage_errors_of_run() {
     desk.plan();
     desk.samples("x.npy", 1);
     let run = ["run", "net.s8", "--input", "x.npy"];
-    refuses(
-        &desk,
-        &[&run[..], &["--on", "z80"]].concat(),
-        USAGE,
-        &["`z80`", "host, cortex-m0", "aarch64"],
-    );
-    refuses(
-        &desk,
-        &[&run[..], &["--float"]].concat(),
-        USAGE,
-        &["--output", "cargo xtask run"],
-    );
+    refuses(&desk, &[&run[..], &["--on", "z80"]].concat(), USAGE, &["`z80`", "host, cortex-m0", "aarch64"]);
+    refuses(&desk, &[&run[..], &["--float"]].concat(), USAGE, &["--output", "cargo xtask run"]);
     refuses(&desk, &run[..2], USAGE, &["--input"]);
 }
 
@@ -580,14 +407,8 @@ fn nan_in_an_input_is_counted_and_warned_of() {
     values[90] = f32::NAN;
     values[100] = f32::INFINITY;
     desk.npy("nan.npy", &[2, 2, 6, 6], Values::Float(values));
-    let ended = desk
-        .run(&["run", "net.s8", "--input", "nan.npy", "--json"])
-        .done();
-    assert!(
-        ended.stderr.contains("warning: 2 input values are NaN"),
-        "{}",
-        ended.stderr
-    );
+    let ended = desk.run(&["run", "net.s8", "--input", "nan.npy", "--json"]).done();
+    assert!(ended.stderr.contains("warning: 2 input values are NaN"), "{}", ended.stderr);
     let report = ended.json();
     assert_eq!(report["nan"], 2);
     assert!(report["saturated"].as_u64().unwrap() >= 1, "{report}");
@@ -597,42 +418,16 @@ fn nan_in_an_input_is_counted_and_warned_of() {
 fn validate_says_what_it_lacks() {
     let desk = Desk::new();
     desk.plan();
-    refuses(
-        &desk,
-        &["validate", "net.s8"],
-        USAGE,
-        &["net.s8", "`net`", "--of FOLDER"],
-    );
-    refuses(
-        &desk,
-        &["validate", "absent"],
-        DATA,
-        &["absent", "cannot be read"],
-    );
+    refuses(&desk, &["validate", "net.s8"], USAGE, &["net.s8", "`net`", "--of FOLDER"]);
+    refuses(&desk, &["validate", "absent"], DATA, &["absent", "cannot be read"]);
     folder::write(&desk, "schema = 1", "schema = 1");
-    refuses(
-        &desk,
-        &["validate", "model", "--samples", "0"],
-        USAGE,
-        &["--samples 0", "1 or more"],
-    );
-    refuses(
-        &desk,
-        &["validate", "model", "--samples", "many"],
-        USAGE,
-        &["many", "--samples"],
-    );
-    refuses(
-        &desk,
-        &["validate", "model", "--data", "half"],
-        USAGE,
-        &["half", "shipped, full"],
-    );
+    refuses(&desk, &["validate", "model", "--samples", "0"], USAGE, &["--samples 0", "1 or more"]);
+    refuses(&desk, &["validate", "model", "--samples", "many"], USAGE, &["many", "--samples"]);
+    refuses(&desk, &["validate", "model", "--data", "half"], USAGE, &["half", "shipped, full"]);
     let full = ["full.npz", "is not there", "python3 model/recipe.py full"];
     refuses(&desk, &["validate", "model", "--data", "full"], MISSING, &full);
     desk.run(&["validate", "model", "--quiet"]).done();
-    desk.run(&["validate", "net.s8", "--of", "model", "--quiet"])
-        .done();
+    desk.run(&["validate", "net.s8", "--of", "model", "--quiet"]).done();
 }
 
 #[test]
@@ -642,11 +437,7 @@ fn a_missed_threshold_is_named_behind_the_report() {
     folder::write(&desk, "[thresholds]", "[thresholds]\nint8_accuracy_min = 1.0");
     let ended = desk.run(&["validate", "model", "--json"]);
     let ended = ended.failed(MISSED, &["small", "int8_accuracy_min", "limit 1"]);
-    assert!(
-        !ended.stderr.contains("agreement_float_int8_min:"),
-        "{}",
-        ended.stderr
-    );
+    assert!(!ended.stderr.contains("agreement_float_int8_min:"), "{}", ended.stderr);
     let report = ended.json();
     assert_eq!(report["passed"], false);
     assert!(report["int8"]["accuracy"].as_f64().unwrap() < 1.0);
@@ -658,26 +449,11 @@ fn flash_refuses_what_no_board_takes() {
     desk.plan();
     let boards = ["`arduino`", "microbit", "stm32f405"];
     refuses(&desk, &["flash", "net.s8", "--board", "arduino"], USAGE, &boards);
-    refuses(
-        &desk,
-        &["flash", "net.s8", "--board", "stm32f405"],
-        DATA,
-        &["dsp", "--family dsp"],
-    );
+    refuses(&desk, &["flash", "net.s8", "--board", "stm32f405"], DATA, &["dsp", "--family dsp"]);
     refuses(&desk, &["flash", "net.s8"], USAGE, &["--board"]);
-    refuses(
-        &desk,
-        &["flash", "absent.s8", "--board", "stm32f405"],
-        DATA,
-        &["absent.s8"],
-    );
+    refuses(&desk, &["flash", "absent.s8", "--board", "stm32f405"], DATA, &["absent.s8"]);
     desk.write("bad.s8", &desk.read("net.s8")[..100]);
-    refuses(
-        &desk,
-        &["flash", "bad.s8", "--board", "microbit-v1"],
-        DATA,
-        &["bad.s8", "cut short"],
-    );
+    refuses(&desk, &["flash", "bad.s8", "--board", "microbit-v1"], DATA, &["bad.s8", "cut short"]);
 }
 
 /// Builds firmware, which takes up to a minute in a cold target folder.
@@ -697,17 +473,8 @@ fn flash_without_probe_rs_says_how_to_get_it() {
     let desk = Desk::new();
     let plan = desk.plan();
     let ended = desk.run(&["flash", text(&plan), "--board", "microbit-v1"]);
-    let ended = ended.failed(
-        MISSING,
-        &[
-            "`probe-rs` is not installed",
-            "cargo install probe-rs-tools",
-            "microbit-v1",
-        ],
-    );
+    let ended = ended
+        .failed(MISSING, &["`probe-rs` is not installed", "cargo install probe-rs-tools", "microbit-v1"]);
     let image = ended.stderr.trim().rsplit(' ').next().unwrap();
-    assert!(
-        Path::new(image).exists(),
-        "the image that the message names: {image}"
-    );
+    assert!(Path::new(image).exists(), "the image that the message names: {image}");
 }

@@ -59,7 +59,10 @@ fn quantize_reports_every_field() {
     desk.write("net.onnx", classifier().bytes());
     let quantize = ["quantize", "net.onnx", "--calib", "random:7", "--out", "net.s8", "--json"];
     let report = desk.run(&quantize).done().json();
-    assert_fields(&report, "schema plan plan_bytes weights_bytes arena_bytes macs parameters family layers warnings");
+    assert_fields(
+        &report,
+        "schema plan plan_bytes weights_bytes arena_bytes macs parameters family layers warnings",
+    );
     assert_eq!(report["plan"], "net.s8");
     assert_eq!(report["family"], "portable");
     assert_eq!(report["plan_bytes"], desk.read("net.s8").len());
@@ -81,7 +84,8 @@ fn run_reports_every_field() {
     let desk = Desk::new();
     desk.plan();
     desk.samples("x.npy", SAMPLES);
-    let report = desk.run(&["run", "net.s8", "--input", "x.npy", "--output", "y.npy", "--json"]).done().json();
+    let report =
+        desk.run(&["run", "net.s8", "--input", "x.npy", "--output", "y.npy", "--json"]).done().json();
     assert_fields(&report, "schema on samples output_sha256 instructions");
     assert_eq!((&report["on"], &report["samples"]), (&Value::from("host"), &Value::from(SAMPLES)));
     assert_eq!(report["instructions"], Value::Null);
@@ -117,7 +121,8 @@ fn the_shipped_models_hold_their_limits() {
     for name in ["fashion", "motion"] {
         let model = root().join("models").join(name);
         let report = desk.run(&["validate", text(&model), "--json"]).done().json();
-        let fields = "schema model on dataset samples teacher float int8 agreement kl loss byte_mismatches passed";
+        let fields =
+            "schema model on dataset samples teacher float int8 agreement kl loss byte_mismatches passed";
         assert_fields(&report, fields);
         for network in ["teacher", "float", "int8"] {
             assert_fields(&report[network], "accuracy");
@@ -200,7 +205,8 @@ fn floats_and_the_same_values_quantized_give_the_same_outputs() {
     let scale = report["inputs"][0]["scale"].as_f64().unwrap();
     let zero_point = report["inputs"][0]["zero_point"].as_i64().unwrap();
     let quantize = |&x: &f32| ((f64::from(x) / scale).round() + zero_point as f64).clamp(-128.0, 127.0) as i8;
-    let quantized = Tensor::new(float.shape().to_vec(), Values::Int8(floats(&float).iter().map(quantize).collect()));
+    let quantized =
+        Tensor::new(float.shape().to_vec(), Values::Int8(floats(&float).iter().map(quantize).collect()));
     save(&desk.path("float.npy"), &[("x".into(), float)]).unwrap();
     save(&desk.path("int8.npz"), &[("x".into(), quantized)]).unwrap();
     let of_float = output_sha256(&desk, &["net.s8", "--input", "float.npy"]);
@@ -217,8 +223,12 @@ fn a_sample_gives_the_same_alone_and_among_others() {
     let together = read(&desk.path("all.out.npy"), "y", &[4]);
     for sample in 0..SAMPLES {
         let values = floats(&all)[sample * ELEMENTS..][..ELEMENTS].to_vec();
-        save(&desk.path("one.npy"), &[("x".into(), Tensor::new(SHAPE.to_vec(), Values::Float(values)))]).unwrap();
-        let report = desk.run(&["run", "net.s8", "--input", "one.npy", "--output", "one.out.npy", "--json"]).done().json();
+        save(&desk.path("one.npy"), &[("x".into(), Tensor::new(SHAPE.to_vec(), Values::Float(values)))])
+            .unwrap();
+        let report = desk
+            .run(&["run", "net.s8", "--input", "one.npy", "--output", "one.out.npy", "--json"])
+            .done()
+            .json();
         assert_eq!(report["samples"], 1);
         let alone = read(&desk.path("one.out.npy"), "y", &[4]);
         assert_eq!(int8(&alone), &int8(&together)[4 * sample..][..4], "sample {sample}");
@@ -292,7 +302,10 @@ fn every_family_computes_the_same_on_the_host() {
     let input = text(&fashion).to_owned() + "/calibration.npz";
     let hashes = ["portable", "dsp"].map(|family| {
         let plan = format!("{family}.s8");
-        let report = desk.run(&["quantize", text(&fashion), "--family", family, "--out", &plan, "--json"]).done().json();
+        let report = desk
+            .run(&["quantize", text(&fashion), "--family", family, "--out", &plan, "--json"])
+            .done()
+            .json();
         assert_eq!(report["family"], family);
         output_sha256(&desk, &[&plan, "--input", &input])
     });

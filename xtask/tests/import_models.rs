@@ -25,16 +25,9 @@ fn check(path: &Path) {
     assert!(assert_same_as_tract(path, &graph, &[]) > 0);
     let done = simplify(&mut graph);
     let compared = assert_same_as_tract(path, &graph, &[]);
-    assert!(
-        compared == graph.nodes.len(),
-        "every value of a simplified graph has its name in the file"
-    );
+    assert!(compared == graph.nodes.len(), "every value of a simplified graph has its name in the file");
     let left = |op: &Op| matches!(op, Op::ScaleOffset | Op::Pad { .. });
-    assert!(
-        !graph.nodes.iter().any(|node| left(&node.op)),
-        "{}: {done:?}",
-        path.display()
-    );
+    assert!(!graph.nodes.iter().any(|node| left(&node.op)), "{}: {done:?}", path.display());
     println!(
         "{}: {before} nodes, {} simplified, {compared} values compared",
         path.display(),
@@ -44,10 +37,7 @@ fn check(path: &Path) {
 
 #[test]
 fn float_models_of_mlperf_tiny_equal_tract() {
-    let folder = Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../shared/models/mlperf_tiny"
-    ));
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/models/mlperf_tiny"));
     let files = onnx_files(folder, "_float.onnx");
     if files.is_empty() {
         println!("SKIPPED: no *_float.onnx in {}", folder.display());
@@ -60,11 +50,8 @@ fn shipped_models_equal_tract() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models"));
     let folders =
         std::fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.path()).collect());
-    let mut files: Vec<_> = folders
-        .unwrap_or_else(|_| Vec::new())
-        .iter()
-        .flat_map(|model| onnx_files(model, ".onnx"))
-        .collect();
+    let mut files: Vec<_> =
+        folders.unwrap_or_else(|_| Vec::new()).iter().flat_map(|model| onnx_files(model, ".onnx")).collect();
     files.sort();
     if files.is_empty() {
         println!("SKIPPED: no models/*/*.onnx in {}", folder.display());
@@ -74,10 +61,7 @@ fn shipped_models_equal_tract() {
 
 #[test]
 fn quantized_onnx_is_refused_with_the_way_out() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../shared/models/mlperf_tiny/kws_int8_qdq.onnx"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/models/mlperf_tiny/kws_int8_qdq.onnx");
     if !Path::new(path).exists() {
         println!("SKIPPED: no {path}");
         return;
@@ -85,9 +69,7 @@ fn quantized_onnx_is_refused_with_the_way_out() {
     let failure = import(Path::new(path), &[]).unwrap_err();
     assert_eq!(failure.exit_code(), 3);
     assert!(
-        failure
-            .to_string()
-            .contains("quantized ONNX is not imported yet; give the float model"),
+        failure.to_string().contains("quantized ONNX is not imported yet; give the float model"),
         "{failure}"
     );
 }

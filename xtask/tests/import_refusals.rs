@@ -41,11 +41,7 @@ fn files_that_are_no_models() {
     let whole = relu(&[1, 4]).bytes();
     let not_onnx = &["not an ONNX file or cut short"];
     assert_refused(&write("empty", &[]), DATA, not_onnx);
-    assert_refused(
-        &write("text", b"once upon a time there was a model"),
-        DATA,
-        not_onnx,
-    );
+    assert_refused(&write("text", b"once upon a time there was a model"), DATA, not_onnx);
     for length in 0..whole.len() {
         assert_refused(&write("cut", &whole[..length]), DATA, not_onnx);
     }
@@ -54,9 +50,7 @@ fn files_that_are_no_models() {
 
 #[test]
 fn any_byte_may_be_wrong_without_a_panic() {
-    let conv = node("Conv", &["x", "w"], "c")
-        .with(ints("pads", &[1, 1, 1, 1]))
-        .with(int("group", 1));
+    let conv = node("Conv", &["x", "w"], "c").with(ints("pads", &[1, 1, 1, 1])).with(int("group", 1));
     let model = single(&[1, 2, 4, 4], conv)
         .floats("w", &[3, 2, 3, 3], &[0.5; 54])
         .node(node("Shape", &["c"], "s"))
@@ -64,9 +58,7 @@ fn any_byte_may_be_wrong_without_a_panic() {
         .node(node("Pad", &["r", "pads"], "p"))
         .integers("pads", &[0, 0, 1, 1, 0, 0, 1, 1])
         .node(
-            node("MaxPool", &["p"], "y")
-                .with(ints("kernel_shape", &[2, 2]))
-                .with(ints("strides", &[2, 2])),
+            node("MaxPool", &["p"], "y").with(ints("kernel_shape", &[2, 2])).with(ints("strides", &[2, 2])),
         );
     let whole = model.bytes();
     import(&write("whole", &whole), &[]).unwrap();
@@ -90,11 +82,7 @@ fn every_unsupported_node_is_listed_at_once() {
     let model = single(&[1, 4], node("LeakyRelu", &["x"], "a"))
         .node(node("Gemm", &["a", "w"], "b").with(int("transA", 1)))
         .node(node("MatMul", &["a", "x"], "c"))
-        .node(
-            node("MaxPool", &["c"], "d")
-                .with(int("storage_order", 1))
-                .with(ints("kernel_shape", &[2])),
-        )
+        .node(node("MaxPool", &["c"], "d").with(int("storage_order", 1)).with(ints("kernel_shape", &[2])))
         .node(node("Conv", &["d", "a"], "e").with(int("novel", 1)))
         .node(node("Reshape", &["e", "a"], "f"))
         .node(nameless)
@@ -120,19 +108,15 @@ fn every_unsupported_node_is_listed_at_once() {
 
 #[test]
 fn forms_of_supported_operators_that_are_not_supported() {
-    let pool = node("MaxPool", &["x"], "y")
-        .with(ints("kernel_shape", &[2, 2]))
-        .with(ints("strides", &[2, 2]));
+    let pool =
+        node("MaxPool", &["x"], "y").with(ints("kernel_shape", &[2, 2])).with(ints("strides", &[2, 2]));
     let image: &[i64] = &[1, 3, 5, 5];
     let with = |node: NodeProto, shape: &[i64]| {
         let count = shape.iter().product::<i64>() as usize;
         single(image, node).floats("c", shape, &vec![1.0; count])
     };
     let add = || node("Add", &["x", "c"], "y");
-    let two_outputs = NodeProto {
-        output: vec!["m".into(), "y".into()],
-        ..pool.clone()
-    };
+    let two_outputs = NodeProto { output: vec!["m".into(), "y".into()], ..pool.clone() };
     let square = single(&[1, 4], node("Mul", &["x", "x"], "y"));
     let narrow = single(image, node("GlobalAveragePool", &["x"], "a")).node(node("Add", &["a", "x"], "y"));
     let cases = [
@@ -146,16 +130,8 @@ fn forms_of_supported_operators_that_are_not_supported() {
             single(image, pool.clone().with(ints("pads", &[2, 0, 0, 0]))),
             "as large as the kernel",
         ),
-        (
-            "indices",
-            single(image, two_outputs),
-            "its further output `y` is used",
-        ),
-        (
-            "add_last_axis",
-            with(add(), &[5]),
-            "only one value a channel (axis 1)",
-        ),
+        ("indices", single(image, two_outputs), "its further output `y` is used"),
+        ("add_last_axis", with(add(), &[5]), "only one value a channel (axis 1)"),
         ("add_widens", with(add(), &[2, 1, 1, 1]), "widens the activation"),
         ("add_shapes", narrow, "must be equal"),
         ("square", square, "both inputs are activations"),
@@ -178,16 +154,8 @@ fn forms_of_supported_operators_that_are_not_supported() {
             },
             "several axes",
         ),
-        (
-            "cast",
-            single(image, node("Cast", &["x"], "y").with(int("to", 1))),
-            "on constants only",
-        ),
-        (
-            "constant_output",
-            single(image, node("Shape", &["x"], "y")),
-            "output `y` is constant",
-        ),
+        ("cast", single(image, node("Cast", &["x"], "y").with(int("to", 1))), "on constants only"),
+        ("constant_output", single(image, node("Shape", &["x"], "y")), "output `y` is constant"),
     ];
     for (name, model, part) in &cases {
         refused(name, model, UNSUPPORTED, &[part]);
@@ -200,67 +168,28 @@ fn forms_of_supported_operators_that_are_not_supported() {
     refused("sparse", &sparse, UNSUPPORTED, &["sparse"]);
     let mut integers = relu(&[1, 4]);
     integers.graph.input[0].r#type = value_info("x", DataType::Int64, Some(Vec::new())).r#type;
-    refused(
-        "integer_input",
-        &integers,
-        UNSUPPORTED,
-        &["input `x`", "INT64", "float32"],
-    );
+    refused("integer_input", &integers, UNSUPPORTED, &["input `x`", "INT64", "float32"]);
 }
 
 #[test]
 fn operator_sets_and_domains() {
     for opset in [8, 25, -1] {
-        let model = ModelBuilder {
-            opset,
-            ..relu(&[1, 4])
-        };
-        refused(
-            "opset",
-            &model,
-            UNSUPPORTED,
-            &[&format!("operator set {opset} is not supported")],
-        );
+        let model = ModelBuilder { opset, ..relu(&[1, 4]) };
+        refused("opset", &model, UNSUPPORTED, &[&format!("operator set {opset} is not supported")]);
     }
     for opset in [9, 17, 24] {
-        import(
-            &ModelBuilder {
-                opset,
-                ..relu(&[1, 4])
-            }
-            .write("opset"),
-            &[],
-        )
-        .unwrap();
+        import(&ModelBuilder { opset, ..relu(&[1, 4]) }.write("opset"), &[]).unwrap();
     }
 }
 
 #[test]
 fn open_shapes_name_the_axis_and_the_fix() {
     let open = |shape: &[&str]| {
-        ModelBuilder::new(17)
-            .symbolic_input("x", shape)
-            .node(node("Relu", &["x"], "y"))
-            .output("y")
+        ModelBuilder::new(17).symbolic_input("x", shape).node(node("Relu", &["x"], "y")).output("y")
     };
-    refused(
-        "symbol",
-        &open(&["N", "T", "4"]),
-        USAGE,
-        &["input `x`", "`T`", "--dim T=N"],
-    );
-    refused(
-        "nameless",
-        &open(&["N", "-1", "4"]),
-        UNSUPPORTED,
-        &["input `x`", "axis 1"],
-    );
-    refused(
-        "batch",
-        &open(&["8", "4"]),
-        UNSUPPORTED,
-        &["input `x`", "batch of 8"],
-    );
+    refused("symbol", &open(&["N", "T", "4"]), USAGE, &["input `x`", "`T`", "--dim T=N"]);
+    refused("nameless", &open(&["N", "-1", "4"]), UNSUPPORTED, &["input `x`", "axis 1"]);
+    refused("batch", &open(&["8", "4"]), UNSUPPORTED, &["input `x`", "batch of 8"]);
     let mut shapeless = relu(&[1, 4]);
     shapeless.graph.input[0] = value_info("x", DataType::Float, None);
     refused("shapeless", &shapeless, UNSUPPORTED, &["input `x`", "shape"]);
@@ -272,19 +201,10 @@ fn open_shapes_name_the_axis_and_the_fix() {
     assert_eq!(failure.exit_code(), USAGE);
     assert!(failure.to_string().contains("--dim Q"), "{failure}");
     assert_eq!(import(&path, &[("T".into(), 0)]).unwrap_err().exit_code(), USAGE);
-    assert_eq!(
-        import(&path, &[("T".into(), 2), ("N".into(), 2)])
-            .unwrap_err()
-            .exit_code(),
-        UNSUPPORTED
-    );
+    assert_eq!(import(&path, &[("T".into(), 2), ("N".into(), 2)]).unwrap_err().exit_code(), UNSUPPORTED);
     for batch in ["-1", "0", "batch"] {
         let imported = import(&open(&[batch, "4"]).write("pinned"), &[]).unwrap();
-        assert!(
-            imported.warnings[0].contains("pinned to 1"),
-            "{:?}",
-            imported.warnings
-        );
+        assert!(imported.warnings[0].contains("pinned to 1"), "{:?}", imported.warnings);
     }
 }
 
@@ -296,18 +216,8 @@ fn graphs_that_do_not_hang_together() {
         DATA,
         &["`z`", "`y/node`", "provided by nothing"],
     );
-    refused(
-        "no_output",
-        &relu(&[1, 4]).output("z"),
-        DATA,
-        &["`z`", "output of the graph"],
-    );
-    refused(
-        "twice",
-        &relu(&[1, 4]).node(node("Relu", &["x"], "y")),
-        DATA,
-        &["`y` is provided twice"],
-    );
+    refused("no_output", &relu(&[1, 4]).output("z"), DATA, &["`z`", "output of the graph"]);
+    refused("twice", &relu(&[1, 4]).node(node("Relu", &["x"], "y")), DATA, &["`y` is provided twice"]);
     refused(
         "initializer_twice",
         &relu(&[1, 4]).integers("i", &[1]).integers("i", &[2]),
@@ -326,18 +236,8 @@ fn numbers_that_cannot_be() {
     let dense =
         |weights: &[f32]| single(&[1, 2], node("Gemm", &["x", "w"], "y")).floats("w", &[2, 1], weights);
     refused("nan", &dense(&[0.0, f32::NAN]), DATA, &["`w` contains NaN"]);
-    refused(
-        "infinite",
-        &dense(&[f32::INFINITY, 0.0]),
-        DATA,
-        &["`w` contains inf"],
-    );
-    refused(
-        "too_few",
-        &dense(&[0.0]),
-        DATA,
-        &["`w`", "holds 1 elements", "has 2"],
-    );
+    refused("infinite", &dense(&[f32::INFINITY, 0.0]), DATA, &["`w` contains inf"]);
+    refused("too_few", &dense(&[0.0]), DATA, &["`w`", "holds 1 elements", "has 2"]);
     let negative =
         single(&[1, 2], node("Gemm", &["x", "w"], "y")).initializer(tensor("w", DataType::Float, &[-2, 1]));
     refused("negative", &negative, DATA, &["`w`", "negative"]);
@@ -372,18 +272,8 @@ fn shapes_that_do_not_fit() {
         single(&[1, 3, 4, 4], node("Conv", &["x", "w"], "y")).floats("w", weights, &vec![0.0; count])
     };
     refused("conv_rank", &conv(&[2, 3, 3]), DATA, &["`y/node`", "[2, 3, 3]"]);
-    refused(
-        "conv_channels",
-        &conv(&[2, 4, 3, 3]),
-        DATA,
-        &["`y/node`", "3 input channels"],
-    );
-    refused(
-        "conv_kernel",
-        &conv(&[2, 3, 5, 5]),
-        DATA,
-        &["`y/node`", "larger than the padded input"],
-    );
+    refused("conv_channels", &conv(&[2, 4, 3, 3]), DATA, &["`y/node`", "3 input channels"]);
+    refused("conv_kernel", &conv(&[2, 3, 5, 5]), DATA, &["`y/node`", "larger than the padded input"]);
     refused(
         "dense",
         &single(&[1, 3], node("MatMul", &["x", "w"], "y")).floats("w", &[2, 1], &[0.0; 2]),
@@ -402,15 +292,9 @@ fn shapes_that_do_not_fit() {
         DATA,
         &["`y/node`", "axis 2"],
     );
-    let stride = node("MaxPool", &["x"], "y")
-        .with(ints("kernel_shape", &[2, 2]))
-        .with(ints("strides", &[0, 1]));
-    refused(
-        "stride",
-        &single(&[1, 3, 4, 4], stride),
-        DATA,
-        &["`y/node`", "strides"],
-    );
+    let stride =
+        node("MaxPool", &["x"], "y").with(ints("kernel_shape", &[2, 2])).with(ints("strides", &[0, 1]));
+    refused("stride", &single(&[1, 3, 4, 4], stride), DATA, &["`y/node`", "strides"]);
     refused(
         "kernel",
         &single(&[1, 3, 4, 4], node("MaxPool", &["x"], "y")),
@@ -424,17 +308,7 @@ fn shapes_that_do_not_fit() {
         &["`y/node`", "no spatial axis"],
     );
     let permuted = node("Transpose", &["x"], "y").with(ints("perm", &[0, 0]));
-    refused(
-        "permutation",
-        &single(&[1, 3], permuted),
-        DATA,
-        &["`y/node`", "twice"],
-    );
+    refused("permutation", &single(&[1, 3], permuted), DATA, &["`y/node`", "twice"]);
     let typed = node("Softmax", &["x"], "y").with(text("axis", "1"));
-    refused(
-        "attribute_type",
-        &single(&[1, 3], typed),
-        DATA,
-        &["attribute axis is not of type"],
-    );
+    refused("attribute_type", &single(&[1, 3], typed), DATA, &["attribute axis is not of type"]);
 }

@@ -38,18 +38,12 @@ mod bare {
         };
         let name = |text: &str| {
             let mut name = CString::<FILE_NAME>::new();
-            name.extend_from_bytes(text.as_bytes())
-                .map(|()| name)
-                .map_err(|_| usage)
+            name.extend_from_bytes(text.as_bytes()).map(|()| name).map_err(|_| usage)
         };
         let (input, output, report) = (name(input)?, name(output)?, name(report)?);
         let peripherals = cortex_m::Peripherals::take().ok_or(usage)?;
-        let mut host = Semihosting::open(
-            input.as_c_str(),
-            output.as_c_str(),
-            report.as_c_str(),
-            peripherals.SYST,
-        )?;
+        let mut host =
+            Semihosting::open(input.as_c_str(), output.as_c_str(), report.as_c_str(), peripherals.SYST)?;
         match *mode {
             ["loop", iterations] => count_loop(&mut host, iterations.parse().map_err(|_| usage)?),
             _ => {

@@ -14,10 +14,7 @@ pub struct Led(());
 /// The board's LED and a delay by SysTick; `None` the second time.
 pub fn take() -> Option<Parts<Led, Delay>> {
     let peripherals = cortex_m::Peripherals::take()?;
-    Some(Parts {
-        led: Led(()),
-        delay: Delay::new(peripherals.SYST, CLOCK_HZ),
-    })
+    Some(Parts { led: Led(()), delay: Delay::new(peripherals.SYST, CLOCK_HZ) })
 }
 
 impl Led {

@@ -29,10 +29,7 @@ pub fn take() -> Option<Parts<Led, LoopDelay>> {
     let led = Led(());
     led.write(DIRSET, ROW | COLUMN_1);
     led.write(OUTCLR, ROW | COLUMN_1);
-    Some(Parts {
-        led,
-        delay: LoopDelay(()),
-    })
+    Some(Parts { led, delay: LoopDelay(()) })
 }
 
 impl Led {

@@ -19,13 +19,8 @@ pub struct Led(());
 pub fn take() -> Option<Parts<Led, Delay>> {
     let peripherals = cortex_m::Peripherals::take()?;
     modify(RCC_AHB1ENR, |enabled| enabled | 1);
-    modify(GPIOA_MODER, |modes| {
-        modes & !(0b11 << (2 * LED)) | 0b01 << (2 * LED)
-    });
-    Some(Parts {
-        led: Led(()),
-        delay: Delay::new(peripherals.SYST, CLOCK_HZ),
-    })
+    modify(GPIOA_MODER, |modes| modes & !(0b11 << (2 * LED)) | 0b01 << (2 * LED));
+    Some(Parts { led: Led(()), delay: Delay::new(peripherals.SYST, CLOCK_HZ) })
 }
 
 fn modify(register: usize, change: impl FnOnce(u32) -> u32) {

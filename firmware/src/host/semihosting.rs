@@ -28,12 +28,7 @@ impl Semihosting {
         let report = File::create(report).map_err(|_| Fault::File("report"))?;
         let output = File::create(output).map_err(|_| Fault::File("output"))?;
         let input = File::open(input).map_err(|_| Fault::File("input"))?;
-        Ok(Self {
-            input,
-            output,
-            report,
-            clock: Clock::start(syst),
-        })
+        Ok(Self { input, output, report, clock: Clock::start(syst) })
     }
 }
 
@@ -55,10 +50,7 @@ impl Host for Semihosting {
     }
 
     fn report(&mut self, line: fmt::Arguments<'_>) -> Result<(), Fault> {
-        let written = self
-            .report
-            .write_fmt(line)
-            .and_then(|()| self.report.write_all(b"\n"));
+        let written = self.report.write_fmt(line).and_then(|()| self.report.write_all(b"\n"));
         written.map_err(|_| Fault::File("report"))
     }
 

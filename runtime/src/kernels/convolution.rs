@@ -32,21 +32,13 @@ impl Convolution<'_> {
     #[inline]
     pub fn matrix_order(&self) -> MatrixOrder {
         let (rows, c_group) = (self.c_out / self.groups.max(1), self.c_in / self.groups.max(1));
-        MatrixOrder {
-            family: self.family,
-            rows,
-            k: self.window.taps().saturating_mul(c_group),
-        }
+        MatrixOrder { family: self.family, rows, k: self.window.taps().saturating_mul(c_group) }
     }
 
     /// Order of a depthwise convolution's weights.
     #[inline]
     pub fn window_order(&self) -> WindowOrder {
-        WindowOrder {
-            family: self.family,
-            taps: self.window.taps(),
-            channels: self.c_out,
-        }
+        WindowOrder { family: self.family, taps: self.window.taps(), channels: self.c_out }
     }
 
     /// Whether an output pixel reads just the input pixel at its own place.

@@ -18,11 +18,7 @@ pub(crate) use dsp::{conv2d, depthwise_conv2d, fully_connected};
 pub(crate) use portable::{conv2d, depthwise_conv2d, fully_connected};
 
 /// Weight order that this build's kernels read fastest, and on a device the only one they take.
-pub const FAMILY: Family = if cfg!(kernels_dsp) {
-    Family::Dsp
-} else {
-    Family::Portable
-};
+pub const FAMILY: Family = if cfg!(kernels_dsp) { Family::Dsp } else { Family::Portable };
 
 /// Operators that a family has kernels of its own for; all others run the portable ones.
 pub const fn variants(family: Family) -> &'static [OpCode] {

@@ -39,11 +39,7 @@ impl Axis {
         // Sizes are below 2³², steps below 2¹⁶.
         let last_start = (self.output - 1) as u64 * self.stride as u64;
         let reach = last_start + (self.kernel - 1) as u64 * self.dilation as u64;
-        if reach.max(self.input as u64) > POSITION_LIMIT {
-            Err(OpFault::Shape)
-        } else {
-            Ok(())
-        }
+        if reach.max(self.input as u64) > POSITION_LIMIT { Err(OpFault::Shape) } else { Ok(()) }
     }
 
     /// Input position of the first tap of output position `o`; negative in padding.
@@ -58,11 +54,7 @@ impl Axis {
         let input = self.input as i32;
         let last = start + ((self.kernel - 1) * self.dilation) as i32;
         let low = if start >= 0 { 0 } else { self.steps(-start) };
-        let high = if last < input {
-            self.kernel
-        } else {
-            self.steps((input - start).max(0))
-        };
+        let high = if last < input { self.kernel } else { self.steps((input - start).max(0)) };
         low.min(high)..high
     }
 

@@ -29,14 +29,7 @@ impl Operator for AveragePool2d {
         let (from, to) = (node.input(0), node.output(0));
         if let Ok([input, output]) = arena.get_disjoint_mut([from.range(), to.range()]) {
             let window = pool_window(node);
-            kernels::average_pool2d(
-                &window,
-                node.params,
-                from.zero_point(),
-                from.shape()[3],
-                input,
-                output,
-            );
+            kernels::average_pool2d(&window, node.params, from.zero_point(), from.shape()[3], input, output);
         }
     }
 }

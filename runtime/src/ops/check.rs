@@ -10,11 +10,7 @@ pub(super) fn check_weights(weights: &[i8], need: Option<usize>) -> Result<(), O
     if Some(weights.len()) != need {
         return Err(OpFault::Data);
     }
-    if weights.contains(&i8::MIN) {
-        Err(OpFault::Weight)
-    } else {
-        Ok(())
-    }
+    if weights.contains(&i8::MIN) { Err(OpFault::Weight) } else { Ok(()) }
 }
 
 /// Refuses another number of channels, and channels outside the numbers contract.
@@ -22,10 +18,7 @@ pub(super) fn check_channels(channels: &[ChannelRecord], need: usize, zero_point
     if channels.len() != need {
         return Err(OpFault::Data);
     }
-    match channels
-        .iter()
-        .position(|channel| !requantize::is_valid(channel, zero_point))
-    {
+    match channels.iter().position(|channel| !requantize::is_valid(channel, zero_point)) {
         Some(channel) => Err(OpFault::Channel { channel }),
         None => Ok(()),
     }
@@ -38,9 +31,5 @@ pub(super) fn check_activation(min: i8, max: i8) -> Result<(), OpFault> {
 
 /// Refuses tensors whose integers stand for different reals.
 pub(super) fn check_same_quantization(a: &Tensor<'_>, b: &Tensor<'_>) -> Result<(), OpFault> {
-    if a.same_quantization(b) {
-        Ok(())
-    } else {
-        Err(OpFault::Quantization)
-    }
+    if a.same_quantization(b) { Ok(()) } else { Err(OpFault::Quantization) }
 }

@@ -37,11 +37,7 @@ impl Operator for Concat {
                 return Err(OpFault::Shape);
             }
         }
-        if size == output.shape()[axis] {
-            Ok(())
-        } else {
-            Err(OpFault::Shape)
-        }
+        if size == output.shape()[axis] { Ok(()) } else { Err(OpFault::Shape) }
     }
 
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {

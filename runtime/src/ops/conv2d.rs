@@ -46,13 +46,7 @@ impl Conv2d {
         }
         let taps = usize::from(params.kernel[0]).saturating_mul(params.kernel[1].into());
         let k = taps.saturating_mul((c_in / params.groups.max(1)) as usize);
-        if dsp {
-            k.checked_next_multiple_of(4)
-                .unwrap_or(usize::MAX)
-                .saturating_mul(2)
-        } else {
-            k
-        }
+        if dsp { k.checked_next_multiple_of(4).unwrap_or(usize::MAX).saturating_mul(2) } else { k }
     }
 
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {
@@ -67,10 +61,7 @@ impl Operator for Conv2d {
 
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         let conv = check_convolution(node)?;
-        let need = conv
-            .matrix_order()
-            .checked_bytes()
-            .and_then(|bytes| bytes.checked_mul(conv.groups));
+        let need = conv.matrix_order().checked_bytes().and_then(|bytes| bytes.checked_mul(conv.groups));
         check_weights(conv.weights, need)?;
         check_scratch(node, Self::scratch(node))
     }

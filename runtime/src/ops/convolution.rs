@@ -23,10 +23,7 @@ pub(super) fn convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Convoluti
         padding: params.padding[i].into(),
     };
     Ok(Convolution {
-        window: Window {
-            y: axis(0),
-            x: axis(1),
-        },
+        window: Window { y: axis(0), x: axis(1) },
         c_in: from[3],
         c_out: to[3],
         groups: params.groups as usize,
@@ -61,12 +58,7 @@ pub(super) fn scratch_bytes(
 ) -> usize {
     // Dimensions come from `u32`.
     let shape = |shape: [usize; 4]| shape.map(|d| d as u32);
-    rule(
-        node.family(),
-        node.params,
-        shape(node.input(0).shape()),
-        shape(node.output(0).shape()),
-    )
+    rule(node.family(), node.params, shape(node.input(0).shape()), shape(node.output(0).shape()))
 }
 
 /// Refuses scratch memory of fewer bytes, and input, output and scratch that share bytes.
@@ -79,10 +71,6 @@ pub(super) fn check_scratch(node: &Node<'_, Conv2dParams>, need: usize) -> Resul
 
 /// Arena ranges of input, scratch and output. Without need the plan's scratch range is not looked at.
 pub(super) fn convolution_ranges(node: &Node<'_, Conv2dParams>, need: usize) -> [Range<usize>; 3] {
-    let scratch = if need == 0 {
-        0..0
-    } else {
-        scratch_range(node.params.scratch)
-    };
+    let scratch = if need == 0 { 0..0 } else { scratch_range(node.params.scratch) };
     [node.input(0).range(), scratch, node.output(0).range()]
 }

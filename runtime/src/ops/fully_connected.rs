@@ -15,11 +15,7 @@ pub struct FullyConnected;
 
 impl FullyConnected {
     fn order(node: &Node<'_, FullyConnectedParams>) -> MatrixOrder {
-        MatrixOrder {
-            family: node.family(),
-            rows: node.output(0).len(),
-            k: node.input(0).len(),
-        }
+        MatrixOrder { family: node.family(), rows: node.output(0).len(), k: node.input(0).len() }
     }
 }
 
@@ -34,11 +30,7 @@ impl Operator for FullyConnected {
         check_disjoint(&[input.range(), output.range()])?;
         check_activation(node.params.activation_min, node.params.activation_max)?;
         check_weights(node.data(node.params.weights)?, Self::order(node).checked_bytes())?;
-        check_channels(
-            node.data(node.params.channels)?,
-            output.len(),
-            output.zero_point(),
-        )
+        check_channels(node.data(node.params.channels)?, output.len(), output.zero_point())
     }
 
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {

@@ -28,9 +28,7 @@ impl Operator for Mean {
         if params.axes >= 1 << 4 {
             return Err(OpFault::Value);
         }
-        let kept = (0..4)
-            .filter(|axis| params.axes >> axis & 1 == 0)
-            .map(|axis| input.shape()[axis]);
+        let kept = (0..4).filter(|axis| params.axes >> axis & 1 == 0).map(|axis| input.shape()[axis]);
         if kept.product::<usize>() != output.len() {
             return Err(OpFault::Shape);
         }

@@ -35,12 +35,7 @@ impl Operator for Pad {
         let (from, to) = (node.input(0), node.output(0));
         if let Ok([input, output]) = arena.get_disjoint_mut([from.range(), to.range()]) {
             let before = node.params.before.map(usize::from);
-            kernels::pad(
-                before,
-                node.params.value,
-                (from.shape(), input),
-                (to.shape(), output),
-            );
+            kernels::pad(before, node.params.value, (from.shape(), input), (to.shape(), output));
         }
     }
 }

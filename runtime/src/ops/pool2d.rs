@@ -18,10 +18,7 @@ pub(super) fn pool_window(node: &Node<'_, Pool2dParams>) -> Window {
         dilation: 1,
         padding: params.padding[i].into(),
     };
-    Window {
-        y: axis(0),
-        x: axis(1),
-    }
+    Window { y: axis(0), x: axis(1) }
 }
 
 /// Refuses what either pool cannot compute.

@@ -45,10 +45,7 @@ impl PlanBuilder {
     pub fn arena(&mut self, bytes: usize) -> DataRef {
         let offset = self.arena_bytes;
         self.arena_bytes += bytes.next_multiple_of(16) as u32;
-        DataRef {
-            offset,
-            bytes: bytes as u32,
-        }
+        DataRef { offset, bytes: bytes as u32 }
     }
 
     /// A tensor of scale 1/256 with a place of its own.
@@ -73,10 +70,7 @@ impl PlanBuilder {
         self.data.resize(self.data.len().next_multiple_of(16), 0);
         let offset = self.data.len() as u32;
         self.data.extend_from_slice(bytemuck::cast_slice(values));
-        DataRef {
-            offset,
-            bytes: size_of_val(values) as u32,
-        }
+        DataRef { offset, bytes: size_of_val(values) as u32 }
     }
 
     /// Adds an op.
@@ -104,42 +98,19 @@ impl PlanBuilder {
             let [n, h, w, c] = self.tensors[usize::from(tensor)].shape;
             let permutation = [0, 1, 2, 3, 0, 0, 0, 0];
             let name = StrRef { offset: 0, bytes: 4 };
-            self.io.push(IoRecord {
-                tensor,
-                kind,
-                rank: 4,
-                permutation,
-                shape: [n, h, w, c, 0, 0],
-                name,
-            });
+            self.io.push(IoRecord { tensor, kind, rank: 4, permutation, shape: [n, h, w, c, 0, 0], name });
         }
     }
 
     /// The plan's bytes, with a right checksum.
     pub fn build(&self) -> Vec<Align16> {
         let mut sections = vec![
-            (
-                section::TENSORS,
-                SECTION_REQUIRED,
-                bytemuck::cast_slice(&self.tensors).to_vec(),
-            ),
-            (
-                section::OPS,
-                SECTION_REQUIRED,
-                bytemuck::cast_slice(&self.ops).to_vec(),
-            ),
-            (
-                section::OPERANDS,
-                SECTION_REQUIRED,
-                bytemuck::cast_slice(&self.operands).to_vec(),
-            ),
+            (section::TENSORS, SECTION_REQUIRED, bytemuck::cast_slice(&self.tensors).to_vec()),
+            (section::OPS, SECTION_REQUIRED, bytemuck::cast_slice(&self.ops).to_vec()),
+            (section::OPERANDS, SECTION_REQUIRED, bytemuck::cast_slice(&self.operands).to_vec()),
             (section::PARAMS, SECTION_REQUIRED, self.params.clone()),
             (section::DATA, SECTION_REQUIRED, self.data.clone()),
-            (
-                section::IO,
-                SECTION_REQUIRED,
-                bytemuck::cast_slice(&self.io).to_vec(),
-            ),
+            (section::IO, SECTION_REQUIRED, bytemuck::cast_slice(&self.io).to_vec()),
             (section::STRINGS, SECTION_REQUIRED, b"name\0".to_vec()),
         ];
         if let Some((input, output, crcs)) = &self.golden {
@@ -161,12 +132,7 @@ impl PlanBuilder {
         let mut records = Vec::new();
         let mut body: Vec<u8> = Vec::new();
         for (kind, flags, bytes) in &sections {
-            records.push(SectionRecord {
-                kind: *kind,
-                flags: *flags,
-                offset,
-                bytes: bytes.len() as u32,
-            });
+            records.push(SectionRecord { kind: *kind, flags: *flags, offset, bytes: bytes.len() as u32 });
             body.extend_from_slice(bytes);
             body.resize(body.len().next_multiple_of(ALIGNMENT), 0);
             offset += bytes.len().next_multiple_of(ALIGNMENT) as u32;
@@ -210,13 +176,8 @@ pub(super) fn run(plan: &[Align16], inputs: &[Vec<i8>]) -> Vec<Vec<i8>> {
     let mut arena = vec![Align16([0x5a; 16]); Align16::count(plan.arena_bytes())];
     let mut session = Session::new(&plan, &mut arena).expect("the arena is large enough");
     for (i, bytes) in inputs.iter().enumerate() {
-        session
-            .input(i)
-            .expect("the plan has this input")
-            .copy_from_slice(bytes);
+        session.input(i).expect("the plan has this input").copy_from_slice(bytes);
     }
     session.run();
-    (0..plan.output_count())
-        .filter_map(|i| Some(session.output(i)?.to_vec()))
-        .collect()
+    (0..plan.output_count()).filter_map(|i| Some(session.output(i)?.to_vec())).collect()
 }

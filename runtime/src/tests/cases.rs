@@ -45,11 +45,7 @@ pub(super) fn requantized(acc: i64, channel: &ChannelRecord, activation: (i8, i8
 
 pub(super) fn activation(random: &mut Bytes) -> (i8, i8) {
     let (a, b) = (random.next() as i8, random.next() as i8);
-    if random.below(2) == 0 {
-        (i8::MIN, i8::MAX)
-    } else {
-        (a.min(b), a.max(b))
-    }
+    if random.below(2) == 0 { (i8::MIN, i8::MAX) } else { (a.min(b), a.max(b)) }
 }
 
 pub(super) fn zero_point(random: &mut Bytes) -> i8 {
@@ -77,12 +73,7 @@ pub(super) fn case(code: OpCode, family: Family, random: &mut Bytes) -> Case {
 }
 
 pub(super) fn shape(random: &mut Bytes) -> Shape {
-    [
-        size(random, 2),
-        size(random, 5),
-        size(random, 5),
-        size(random, 20),
-    ]
+    [size(random, 2), size(random, 5), size(random, 5), size(random, 20)]
 }
 
 fn add(family: Family, random: &mut Bytes) -> Case {
@@ -96,17 +87,11 @@ fn add(family: Family, random: &mut Bytes) -> Case {
     let offset = (i32::from(zero_points[2]) << shift) + (1 << (shift - 1)) - product;
     let [m0, m1] = multipliers.map(i64::from);
     let expected = a.iter().zip(&b).map(|(&a, &b)| {
-        clamp(
-            (m0 * i64::from(a) + m1 * i64::from(b) + i64::from(offset)) >> shift,
-            activation,
-        )
+        clamp((m0 * i64::from(a) + m1 * i64::from(b) + i64::from(offset)) >> shift, activation)
     });
     let expected = expected.collect();
     let mut builder = PlanBuilder::new(family);
-    let (ta, tb) = (
-        builder.tensor(shape, zero_points[0]),
-        builder.tensor(shape, zero_points[1]),
-    );
+    let (ta, tb) = (builder.tensor(shape, zero_points[0]), builder.tensor(shape, zero_points[1]));
     let out = match random.below(3) {
         0 => builder.tensor(shape, zero_points[2]),
         in_place => {
@@ -115,21 +100,10 @@ fn add(family: Family, random: &mut Bytes) -> Case {
         }
     };
     let (activation_min, activation_max) = activation;
-    let params = AddParams {
-        multipliers,
-        offset,
-        shift,
-        reserved: 0,
-        activation_min,
-        activation_max,
-    };
+    let params = AddParams { multipliers, offset, shift, reserved: 0, activation_min, activation_max };
     builder.op(OpCode::Add, params, &[ta, tb], &[out]);
     builder.io(&[ta, tb], &[out]);
-    Case {
-        builder,
-        inputs: vec![a, b],
-        expected,
-    }
+    Case { builder, inputs: vec![a, b], expected }
 }
 
 fn mean(family: Family, random: &mut Bytes) -> Case {
@@ -143,30 +117,14 @@ fn mean(family: Family, random: &mut Bytes) -> Case {
         let out = core::array::from_fn(|i| if axes >> i & 1 == 1 { 0 } else { at[i] });
         sums[index(to, out)] += i64::from(input[index(from, at)]);
     }
-    let expected = sums
-        .into_iter()
-        .map(|acc| requantized(acc, &channel, activation))
-        .collect();
+    let expected = sums.into_iter().map(|acc| requantized(acc, &channel, activation)).collect();
     let mut builder = PlanBuilder::new(family);
-    let (a, b) = (
-        builder.tensor(from, 3),
-        builder.tensor([1, 1, 1, to.iter().product()], zp_out),
-    );
+    let (a, b) = (builder.tensor(from, 3), builder.tensor([1, 1, 1, to.iter().product()], zp_out));
     let (activation_min, activation_max) = activation;
-    let params = MeanParams {
-        channel,
-        axes,
-        reserved: 0,
-        activation_min,
-        activation_max,
-    };
+    let params = MeanParams { channel, axes, reserved: 0, activation_min, activation_max };
     builder.op(OpCode::Mean, params, &[a], &[b]);
     builder.io(&[a], &[b]);
-    Case {
-        builder,
-        inputs: vec![input],
-        expected,
-    }
+    Case { builder, inputs: vec![input], expected }
 }
 
 fn pad(family: Family, random: &mut Bytes) -> Case {
@@ -176,27 +134,15 @@ fn pad(family: Family, random: &mut Bytes) -> Case {
     let (value, input) = (random.next() as i8, random.vec(from.iter().product()));
     let expected = indices(to).map(|at| {
         let inside = (0..4).all(|i| (before[i]..before[i] + from[i]).contains(&at[i]));
-        if inside {
-            input[index(from, core::array::from_fn(|i| at[i] - before[i]))]
-        } else {
-            value
-        }
+        if inside { input[index(from, core::array::from_fn(|i| at[i] - before[i]))] } else { value }
     });
     let expected = expected.collect();
     let mut builder = PlanBuilder::new(family);
     let (a, b) = (builder.tensor(from, 9), builder.tensor(to, 9));
-    let params = PadParams {
-        before: before.map(|x| x as u16),
-        value,
-        reserved: [0; 3],
-    };
+    let params = PadParams { before: before.map(|x| x as u16), value, reserved: [0; 3] };
     builder.op(OpCode::Pad, params, &[a], &[b]);
     builder.io(&[a], &[b]);
-    Case {
-        builder,
-        inputs: vec![input],
-        expected,
-    }
+    Case { builder, inputs: vec![input], expected }
 }
 
 fn concat(family: Family, random: &mut Bytes) -> Case {
@@ -223,21 +169,9 @@ fn concat(family: Family, random: &mut Bytes) -> Case {
         inputs.push(input);
     }
     let out = builder.tensor(to, -5);
-    builder.op(
-        OpCode::Concat,
-        ConcatParams {
-            axis: axis as u8,
-            reserved: [0; 3],
-        },
-        &operands,
-        &[out],
-    );
+    builder.op(OpCode::Concat, ConcatParams { axis: axis as u8, reserved: [0; 3] }, &operands, &[out]);
     builder.io(&operands, &[out]);
-    Case {
-        builder,
-        inputs,
-        expected,
-    }
+    Case { builder, inputs, expected }
 }
 
 fn softmax(family: Family, random: &mut Bytes) -> Case {
@@ -246,37 +180,24 @@ fn softmax(family: Family, random: &mut Bytes) -> Case {
         shape = [1, 1, 1, 2047];
     }
     let scale = [1e-9, 0.01, 0.1, 1.0][random.below(4) as usize];
-    let exp: Vec<u32> = (0..256)
-        .map(|d| (1_048_576.0 * (-scale * f64::from(d)).exp()).round() as u32)
-        .collect();
+    let exp: Vec<u32> =
+        (0..256).map(|d| (1_048_576.0 * (-scale * f64::from(d)).exp()).round() as u32).collect();
     let input = random.vec(shape.iter().product());
     let mut expected = Vec::new();
     for row in input.chunks(shape[3]) {
         let max = i64::from(row.iter().copied().max().unwrap_or(0));
-        let e: Vec<i64> = row
-            .iter()
-            .map(|&x| exp[(max - i64::from(x)) as usize].into())
-            .collect();
+        let e: Vec<i64> = row.iter().map(|&x| exp[(max - i64::from(x)) as usize].into()).collect();
         let sum: i64 = e.iter().sum();
         expected.extend(e.iter().map(|e| ((e * 256 + sum / 2) / sum - 128).min(127) as i8));
     }
     let mut builder = PlanBuilder::new(family);
     let a = builder.tensor(shape, 17);
-    let out = if random.below(2) == 0 {
-        builder.tensor(shape, -128)
-    } else {
-        builder.tensor_at(0, shape, -128)
-    };
-    let params = SoftmaxParams {
-        table: builder.data(&exp),
-    };
+    let out =
+        if random.below(2) == 0 { builder.tensor(shape, -128) } else { builder.tensor_at(0, shape, -128) };
+    let params = SoftmaxParams { table: builder.data(&exp) };
     builder.op(OpCode::Softmax, params, &[a], &[out]);
     builder.io(&[a], &[out]);
-    Case {
-        builder,
-        inputs: vec![input],
-        expected,
-    }
+    Case { builder, inputs: vec![input], expected }
 }
 
 fn transpose(family: Family, random: &mut Bytes) -> Case {
@@ -299,37 +220,20 @@ fn transpose(family: Family, random: &mut Bytes) -> Case {
     let (a, b) = (builder.tensor(from, 0), builder.tensor(to, 0));
     builder.op(OpCode::Transpose, TransposeParams { permutation }, &[a], &[b]);
     builder.io(&[a], &[b]);
-    Case {
-        builder,
-        inputs: vec![input],
-        expected,
-    }
+    Case { builder, inputs: vec![input], expected }
 }
 
 fn table(family: Family, random: &mut Bytes) -> Case {
     let shape = shape(random);
     let (entries, input) = (random.vec(256), random.vec(shape.iter().product()));
-    let expected = input
-        .iter()
-        .map(|&x| entries[(i64::from(x) + 128) as usize])
-        .collect();
+    let expected = input.iter().map(|&x| entries[(i64::from(x) + 128) as usize]).collect();
     let mut builder = PlanBuilder::new(family);
     let a = builder.tensor(shape, 1);
-    let out = if random.below(2) == 0 {
-        builder.tensor(shape, 2)
-    } else {
-        builder.tensor_at(0, shape, 2)
-    };
-    let params = TableParams {
-        table: builder.data(&entries),
-    };
+    let out = if random.below(2) == 0 { builder.tensor(shape, 2) } else { builder.tensor_at(0, shape, 2) };
+    let params = TableParams { table: builder.data(&entries) };
     builder.op(OpCode::Table, params, &[a], &[out]);
     builder.io(&[a], &[out]);
-    Case {
-        builder,
-        inputs: vec![input],
-        expected,
-    }
+    Case { builder, inputs: vec![input], expected }
 }
 
 /// An offset of the numbers contract, for records written by hand.

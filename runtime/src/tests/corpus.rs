@@ -16,11 +16,7 @@ fn write_corpus() {
         let mut random = Bytes::new(8);
         for entry in ops::ALL {
             for number in 0..8 {
-                let Case {
-                    mut builder,
-                    inputs,
-                    expected,
-                } = case(entry.code(), family, &mut random);
+                let Case { mut builder, inputs, expected } = case(entry.code(), family, &mut random);
                 let crc = CRC32.checksum(bytemuck::cast_slice(&expected));
                 builder.golden = Some((inputs.concat(), expected, vec![crc]));
                 let path = format!("{folder}/{}-{number}.{}.s8", entry.name(), family.name());

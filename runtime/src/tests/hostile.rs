@@ -35,17 +35,9 @@ fn steering(bytes: &[u8]) -> Vec<core::ops::Range<usize>> {
     let header: Header = bytemuck::pod_read_unaligned(&bytes[..size_of::<Header>()]);
     let table = &bytes[size_of::<Header>()..][..header.sections as usize * size_of::<SectionRecord>()];
     let records: &[SectionRecord] = bytemuck::cast_slice(table);
-    let steer = [
-        section::TENSORS,
-        section::OPS,
-        section::OPERANDS,
-        section::PARAMS,
-        section::IO,
-    ];
+    let steer = [section::TENSORS, section::OPS, section::OPERANDS, section::PARAMS, section::IO];
     let sections = records.iter().filter(|r| steer.contains(&r.kind) && r.bytes > 0);
-    sections
-        .map(|r| r.offset as usize..(r.offset + r.bytes) as usize)
-        .collect()
+    sections.map(|r| r.offset as usize..(r.offset + r.bytes) as usize).collect()
 }
 
 /// Changes one to four bytes, or whole words to numbers that overflow.
@@ -54,11 +46,7 @@ fn damage(units: &mut [Align16], random: &mut Bytes) {
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(units);
     for _ in 0..=random.below(4) {
         let range = ranges[random.below(ranges.len() as u64) as usize].clone();
-        let range = if random.below(10) == 0 {
-            0..bytes.len()
-        } else {
-            range
-        };
+        let range = if random.below(10) == 0 { 0..bytes.len() } else { range };
         let at = range.start + random.below(range.len() as u64) as usize;
         match random.below(4) {
             0 => bytes[at] = random.next() as u8,

@@ -60,14 +60,7 @@ pub(crate) fn channel(random: &mut Bytes, zero_point: i8) -> ChannelRecord {
         _ => random.below(1 << 16) as i32 - (1 << 15),
     };
     let offset = requantize::offset(zero_point, shift);
-    ChannelRecord {
-        bias,
-        multiplier,
-        offset,
-        shift,
-        left,
-        reserved: 0,
-    }
+    ChannelRecord { bias, multiplier, offset, shift, left, reserved: 0 }
 }
 
 /// Lowest and highest output.
@@ -89,10 +82,7 @@ impl Words {
     pub fn new(bytes: Vec<i8>) -> Self {
         let mut units = vec![Align16::ZERO; Align16::count(bytes.len())];
         Align16::bytes_mut(&mut units)[..bytes.len()].copy_from_slice(&bytes);
-        Self {
-            units,
-            len: bytes.len(),
-        }
+        Self { units, len: bytes.len() }
     }
 
     pub fn as_slice(&self) -> &[i8] {

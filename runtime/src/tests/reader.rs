@@ -16,19 +16,8 @@ fn two_ops() -> PlanBuilder {
     let b = builder.tensor([1, 1, 4, 1], 0);
     let c = builder.tensor([1, 1, 4, 1], 0);
     let table: [i8; 256] = core::array::from_fn(|i| (i as u8 ^ 0x80) as i8 ^ 1);
-    let params = TableParams {
-        table: builder.data(&table),
-    };
-    builder.op(
-        OpCode::Pad,
-        PadParams {
-            before: [0, 0, 1, 0],
-            value: 8,
-            reserved: [0; 3],
-        },
-        &[a],
-        &[b],
-    );
+    let params = TableParams { table: builder.data(&table) };
+    builder.op(OpCode::Pad, PadParams { before: [0, 0, 1, 0], value: 8, reserved: [0; 3] }, &[a], &[b]);
     builder.op(OpCode::Table, params, &[b], &[c]);
     builder.io(&[a], &[c]);
     builder
@@ -58,10 +47,7 @@ fn every_flipped_bit_is_noticed() {
         for bit in 0..8 {
             let mut units = valid.clone();
             bytemuck::cast_slice_mut::<_, u8>(&mut units)[at] ^= 1 << bit;
-            assert!(
-                Plan::from_bytes(bytes(&units), &ALL).is_err(),
-                "bit {bit} of byte {at}"
-            );
+            assert!(Plan::from_bytes(bytes(&units), &ALL).is_err(), "bit {bit} of byte {at}");
         }
     }
 }
@@ -100,33 +86,16 @@ fn misaligned_bytes_are_refused() {
 fn another_version_is_refused_before_the_checksum() {
     let mut units = two_ops().build();
     header(&mut units).version = FORMAT_VERSION + 1;
-    assert_eq!(
-        error(&units, &ALL),
-        PlanError::Version {
-            plan: FORMAT_VERSION + 1,
-            runtime: FORMAT_VERSION
-        }
-    );
+    assert_eq!(error(&units, &ALL), PlanError::Version { plan: FORMAT_VERSION + 1, runtime: FORMAT_VERSION });
 }
 
 #[test]
 fn families_without_kernels_are_refused_by_name() {
-    for (number, family) in [
-        (2, Some(Family::Helium)),
-        (3, Some(Family::Neon)),
-        (4, None),
-        (255, None),
-    ] {
+    for (number, family) in [(2, Some(Family::Helium)), (3, Some(Family::Neon)), (4, None), (255, None)] {
         let mut units = two_ops().build();
         header(&mut units).family = number;
         fix_checksum(&mut units);
-        assert_eq!(
-            error(&units, &ALL),
-            PlanError::Family {
-                plan: family,
-                runtime: Family::Portable
-            }
-        );
+        assert_eq!(error(&units, &ALL), PlanError::Family { plan: family, runtime: Family::Portable });
     }
 }
 
@@ -136,20 +105,14 @@ fn unknown_sections_are_skipped_unless_required() {
     builder.extra = vec![(77, 0, vec![1, 2, 3])];
     assert!(Plan::from_bytes(bytes(&builder.build()), &ALL).is_ok());
     builder.extra = vec![(77, SECTION_REQUIRED, vec![1, 2, 3])];
-    assert_eq!(
-        error(&builder.build(), &ALL),
-        PlanError::UnknownSection { kind: 77 }
-    );
+    assert_eq!(error(&builder.build(), &ALL), PlanError::UnknownSection { kind: 77 });
 }
 
 #[test]
 fn doubled_and_missing_sections_are_refused() {
     let mut builder = two_ops();
     builder.extra = vec![(section::DATA, 0, vec![0; 16])];
-    assert_eq!(
-        error(&builder.build(), &ALL),
-        PlanError::Section { kind: section::DATA }
-    );
+    assert_eq!(error(&builder.build(), &ALL), PlanError::Section { kind: section::DATA });
     for missing in section::TENSORS..=section::STRINGS {
         let mut units = two_ops().build();
         let records = &mut bytemuck::cast_slice_mut::<_, u8>(&mut units)[size_of::<Header>()..];
@@ -166,10 +129,7 @@ fn operators_outside_the_table_are_named() {
     static ONLY_PAD: OpTable = crate::ops![Pad];
     let units = two_ops().build();
     let code = OpCode::Table as u16;
-    assert_eq!(
-        error(&units, &ONLY_PAD),
-        PlanError::UnknownOperator { op: 1, code }
-    );
+    assert_eq!(error(&units, &ONLY_PAD), PlanError::UnknownOperator { op: 1, code });
     static BOTH: OpTable = crate::ops![Table, Pad];
     assert!(Plan::from_bytes(bytes(&units), &BOTH).is_ok());
 }
@@ -192,20 +152,11 @@ fn faults_of_an_op_name_it() {
     };
     let op = |op, fault| PlanError::Op { op, fault };
     assert_eq!(fault(|b| b.tensors[1].offset = 0), op(0, OpFault::Overlap));
-    assert_eq!(
-        fault(|b| b.tensors[1].zero_point = 1),
-        op(0, OpFault::Quantization)
-    );
-    assert_eq!(
-        fault(|b| b.tensors[1].dtype = DataType::Int16 as u8),
-        op(0, OpFault::DataType)
-    );
+    assert_eq!(fault(|b| b.tensors[1].zero_point = 1), op(0, OpFault::Quantization));
+    assert_eq!(fault(|b| b.tensors[1].dtype = DataType::Int16 as u8), op(0, OpFault::DataType));
     assert_eq!(fault(|b| b.ops[1].params += 4), op(1, OpFault::Params));
     assert_eq!(fault(|b| b.ops[1].operands = 9), op(1, OpFault::Operands));
-    assert_eq!(
-        fault(|b| b.tensors[2].offset = 0xffff_fff0),
-        PlanError::Tensor { index: 2 }
-    );
+    assert_eq!(fault(|b| b.tensors[2].offset = 0xffff_fff0), PlanError::Tensor { index: 2 });
 }
 
 #[test]
@@ -221,13 +172,7 @@ fn weights_of_minus_128_are_refused() {
     };
     builder.op(OpCode::FullyConnected, params, &[a], &[b]);
     builder.io(&[a], &[b]);
-    assert_eq!(
-        error(&builder.build(), &ALL),
-        PlanError::Op {
-            op: 0,
-            fault: OpFault::Weight
-        }
-    );
+    assert_eq!(error(&builder.build(), &ALL), PlanError::Op { op: 0, fault: OpFault::Weight });
 }
 
 #[test]
@@ -236,13 +181,7 @@ fn an_arena_16_bytes_short_is_refused() {
     let plan = Plan::from_bytes(bytes(&units), &ALL).expect("the plan is valid");
     let need = plan.arena_bytes();
     let mut arena = vec![Align16::ZERO; need / 16 - 1];
-    assert_eq!(
-        Session::new(&plan, &mut arena).err(),
-        Some(ArenaTooSmall {
-            need,
-            have: need - 16
-        })
-    );
+    assert_eq!(Session::new(&plan, &mut arena).err(), Some(ArenaTooSmall { need, have: need - 16 }));
     arena.push(Align16::ZERO);
     assert!(Session::new(&plan, &mut arena).is_ok());
 }
@@ -254,9 +193,7 @@ fn self_test(output: Vec<i8>, crcs: [u32; 2]) -> SelfTest {
     let units = builder.build();
     let plan = Plan::from_bytes(bytes(&units), &ALL).expect("the plan is valid");
     let mut arena = vec![Align16::ZERO; Align16::count(plan.arena_bytes())];
-    Session::new(&plan, &mut arena)
-        .expect("the arena is large enough")
-        .self_test()
+    Session::new(&plan, &mut arena).expect("the arena is large enough").self_test()
 }
 
 #[test]
@@ -264,14 +201,8 @@ fn self_test_names_the_first_op_that_differs() {
     let crc = |bytes: [i8; 4]| CRC32.checksum(&bytes.map(|b| b as u8));
     let [pad, table] = [crc([8, 2, 5, 8]), crc([9, 3, 4, 9])];
     assert_eq!(self_test(vec![9, 3, 4, 9], [pad, table]), SelfTest::Passed);
-    assert_eq!(
-        self_test(vec![9, 3, 4, 9], [pad ^ 1, table]),
-        SelfTest::FailedAt { op: 0 }
-    );
-    assert_eq!(
-        self_test(vec![9, 3, 4, 9], [pad, table ^ 1]),
-        SelfTest::FailedAt { op: 1 }
-    );
+    assert_eq!(self_test(vec![9, 3, 4, 9], [pad ^ 1, table]), SelfTest::FailedAt { op: 0 });
+    assert_eq!(self_test(vec![9, 3, 4, 9], [pad, table ^ 1]), SelfTest::FailedAt { op: 1 });
     assert_eq!(self_test(vec![9, 3, 4, 8], [pad, table]), SelfTest::OutputDiffers);
     let units = two_ops().build();
     let plan = Plan::from_bytes(bytes(&units), &ALL).expect("the plan is valid");
@@ -283,14 +214,8 @@ fn self_test_names_the_first_op_that_differs() {
 #[test]
 fn every_operator_has_a_case_that_is_accepted_in_a_table_of_its_own() {
     for entry in ops::ALL {
-        let units = case(entry.code(), Family::Dsp, &mut Bytes::new(1))
-            .builder
-            .build();
+        let units = case(entry.code(), Family::Dsp, &mut Bytes::new(1)).builder.build();
         let table = OpTable::new(&[*entry]);
-        assert!(
-            Plan::from_bytes(bytes(&units), &table).is_ok(),
-            "{}",
-            entry.name()
-        );
+        assert!(Plan::from_bytes(bytes(&units), &table).is_ok(), "{}", entry.name());
     }
 }

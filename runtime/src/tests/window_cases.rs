@@ -31,21 +31,9 @@ pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> C
     let (zp_in, zp_out, activation) = (zero_point(random), zero_point(random), activation(random));
     let channels: Vec<_> = (0..c_out).map(|_| channel(random, zp_out)).collect();
     let (taps, c_group, rows) = (kernel[0] * kernel[1], c_in / groups, c_out / groups);
-    let order = MatrixOrder {
-        family,
-        rows,
-        k: taps * c_group,
-    };
-    let window = WindowOrder {
-        family,
-        taps,
-        channels: c_out,
-    };
-    let bytes = if depthwise {
-        window.bytes()
-    } else {
-        order.bytes() * groups
-    };
+    let order = MatrixOrder { family, rows, k: taps * c_group };
+    let window = WindowOrder { family, taps, channels: c_out };
+    let bytes = if depthwise { window.bytes() } else { order.bytes() * groups };
     let weights = random.weights(bytes);
     let weight = |o: usize, tap: usize, i: usize| {
         i64::from(
@@ -67,9 +55,7 @@ pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> C
             };
             let at = position(0, y, tap / kernel[1]).zip(position(1, x, tap % kernel[1]));
             for i in 0..c_group {
-                let value = at.map_or(zp_in, |(y, x)| {
-                    input[index(from, [n, y, x, o / rows * c_group + i])]
-                });
+                let value = at.map_or(zp_in, |(y, x)| input[index(from, [n, y, x, o / rows * c_group + i])]);
                 acc += i64::from(value) * weight(o, tap, i);
             }
         }
@@ -92,24 +78,11 @@ pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> C
         channels: builder.data(&channels),
         scratch: DataRef { offset: 0, bytes: 0 },
     };
-    let rule = if depthwise {
-        DepthwiseConv2d::scratch_bytes
-    } else {
-        Conv2d::scratch_bytes
-    };
-    params.scratch = builder.arena(rule(
-        family,
-        &params,
-        from.map(|d| d as u32),
-        to.map(|d| d as u32),
-    ));
+    let rule = if depthwise { DepthwiseConv2d::scratch_bytes } else { Conv2d::scratch_bytes };
+    params.scratch = builder.arena(rule(family, &params, from.map(|d| d as u32), to.map(|d| d as u32)));
     builder.op(code, params, &[a], &[b]);
     builder.io(&[a], &[b]);
-    Case {
-        builder,
-        inputs: vec![input],
-        expected,
-    }
+    Case { builder, inputs: vec![input], expected }
 }
 
 pub(super) fn fully_connected(family: Family, random: &mut Bytes) -> Case {
@@ -125,10 +98,7 @@ pub(super) fn fully_connected(family: Family, random: &mut Bytes) -> Case {
     });
     let expected = expected.collect();
     let mut builder = PlanBuilder::new(family);
-    let (a, b) = (
-        builder.tensor([1, 1, 1, k], zp_in),
-        builder.tensor([1, 1, 1, rows], zp_out),
-    );
+    let (a, b) = (builder.tensor([1, 1, 1, k], zp_in), builder.tensor([1, 1, 1, rows], zp_out));
     let params = FullyConnectedParams {
         weights: builder.data(&weights),
         channels: builder.data(&channels),
@@ -138,11 +108,7 @@ pub(super) fn fully_connected(family: Family, random: &mut Bytes) -> Case {
     };
     builder.op(OpCode::FullyConnected, params, &[a], &[b]);
     builder.io(&[a], &[b]);
-    Case {
-        builder,
-        inputs: vec![input],
-        expected,
-    }
+    Case { builder, inputs: vec![input], expected }
 }
 
 pub(super) fn pool(code: OpCode, family: Family, random: &mut Bytes) -> Case {
@@ -152,21 +118,14 @@ pub(super) fn pool(code: OpCode, family: Family, random: &mut Bytes) -> Case {
     let (kernel, stride) = (pair(random, 5), pair(random, 3));
     let padding = [random.below(6) as usize, random.below(6) as usize];
     let count_padding = random.below(2);
-    let (zero_point, activation, input) = (
-        zero_point(random),
-        activation(random),
-        random.vec(from.iter().product()),
-    );
+    let (zero_point, activation, input) =
+        (zero_point(random), activation(random), random.vec(from.iter().product()));
     let expected = indices(to).map(|[n, y, x, c]| {
         let taps = (0..kernel[0]).flat_map(|ky| (0..kernel[1]).map(move |kx| (ky, kx)));
         let inside: Vec<i64> = taps
             .filter_map(|(ky, kx)| {
-                let y = (y * stride[0] + ky)
-                    .checked_sub(padding[0])
-                    .filter(|&y| y < from[1])?;
-                let x = (x * stride[1] + kx)
-                    .checked_sub(padding[1])
-                    .filter(|&x| x < from[2])?;
+                let y = (y * stride[0] + ky).checked_sub(padding[0]).filter(|&y| y < from[1])?;
+                let x = (x * stride[1] + kx).checked_sub(padding[1]).filter(|&x| x < from[2])?;
                 Some(i64::from(input[index(from, [n, y, x, c])]))
             })
             .collect();
@@ -197,9 +156,5 @@ pub(super) fn pool(code: OpCode, family: Family, random: &mut Bytes) -> Case {
     };
     builder.op(code, params, &[a], &[b]);
     builder.io(&[a], &[b]);
-    Case {
-        builder,
-        inputs: vec![input],
-        expected,
-    }
+    Case { builder, inputs: vec![input], expected }
 }

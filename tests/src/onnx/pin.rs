@@ -17,22 +17,14 @@ use crate::{Failure, Result};
 /// [`Failure::Usage`] if a size is missing, is 0 or belongs to no axis; [`Failure::Unsupported`] for a batch above 1 and
 /// for inputs without a shape.
 pub fn pin_inputs(graph: &mut GraphProto, dims: &[(String, usize)]) -> Result<Vec<String>> {
-    let constants: HashSet<&str> = graph
-        .initializer
-        .iter()
-        .map(|tensor| tensor.name.as_str())
-        .collect();
-    graph
-        .input
-        .retain(|input| !constants.contains(input.name.as_str()));
+    let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    graph.input.retain(|input| !constants.contains(input.name.as_str()));
     let mut symbols = Vec::new();
     let mut notes = Vec::new();
     for input in &mut graph.input {
         let name = input.name.clone();
         let shape = shape_mut(input).ok_or_else(|| {
-            Failure::Unsupported(format!(
-                "input `{name}` is not a tensor with a shape; export it with one"
-            ))
+            Failure::Unsupported(format!("input `{name}` is not a tensor with a shape; export it with one"))
         })?;
         let rank = shape.dim.len();
         for (axis, dim) in shape.dim.iter_mut().enumerate() {
@@ -40,44 +32,28 @@ pub fn pin_inputs(graph: &mut GraphProto, dims: &[(String, usize)]) -> Result<Ve
                 Some(dimension::Value::DimValue(size)) if *size > 0 => *size,
                 Some(dimension::Value::DimParam(symbol)) if !symbol.is_empty() => {
                     symbols.push(symbol.clone());
-                    let given = dims
-                        .iter()
-                        .find(|(name, _)| name == symbol)
-                        .map(|(_, size)| *size);
+                    let given = dims.iter().find(|(name, _)| name == symbol).map(|(_, size)| *size);
                     symbolic(&name, axis, symbol, given, &mut notes)?
                 }
                 // A size of 0 or −1 is how some exporters write "any".
                 _ if axis == 0 => {
-                    notes.push(format!(
-                        "input `{name}`: the batch has no size and is pinned to 1"
-                    ));
+                    notes.push(format!("input `{name}`: the batch has no size and is pinned to 1"));
                     1
                 }
                 _ => {
                     let text = "has neither a size nor a name; export it with a fixed size";
-                    return Err(Failure::Unsupported(format!(
-                        "input `{name}`: axis {axis} {text}"
-                    )));
+                    return Err(Failure::Unsupported(format!("input `{name}`: axis {axis} {text}")));
                 }
             };
             if axis == 0 && rank > 1 && size != 1 {
                 let text = "is not supported: a plan runs one sample at a time. Export with a batch of 1 or a symbol";
-                return Err(Failure::Unsupported(format!(
-                    "input `{name}`: a batch of {size} {text}"
-                )));
+                return Err(Failure::Unsupported(format!("input `{name}`: a batch of {size} {text}")));
             }
-            *dim = Dimension {
-                value: Some(dimension::Value::DimValue(size)),
-                ..Dimension::default()
-            };
+            *dim = Dimension { value: Some(dimension::Value::DimValue(size)), ..Dimension::default() };
         }
     }
     if let Some((name, _)) = dims.iter().find(|(name, _)| !symbols.contains(name)) {
-        let known = if symbols.is_empty() {
-            "none".to_owned()
-        } else {
-            symbols.join(", ")
-        };
+        let known = if symbols.is_empty() { "none".to_owned() } else { symbols.join(", ") };
         return Err(Failure::Usage(format!(
             "--dim {name}: no input has an axis of that name (there are: {known})"
         )));

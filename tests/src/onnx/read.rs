@@ -27,9 +27,7 @@ pub fn read(path: &Path) -> Result<(Vec<u8>, ModelProto, GraphProto)> {
 pub fn value_names(path: &Path) -> Result<HashSet<String>> {
     let (_, _, graph) = read(path)?;
     let inputs = graph.input.into_iter().map(|input| input.name);
-    Ok(inputs
-        .chain(graph.node.into_iter().flat_map(|node| node.output))
-        .collect())
+    Ok(inputs.chain(graph.node.into_iter().flat_map(|node| node.output)).collect())
 }
 
 /// The model, its graph taken out, or `None` for bytes that are no ONNX model.

@@ -34,21 +34,12 @@ pub struct ModelBuilder {
 impl ModelBuilder {
     /// An empty model.
     pub fn new(opset: i64) -> Self {
-        Self {
-            opset,
-            graph: GraphProto {
-                name: "test".into(),
-                ..GraphProto::default()
-            },
-        }
+        Self { opset, graph: GraphProto { name: "test".into(), ..GraphProto::default() } }
     }
 
     /// Adds a float32 input of fixed shape.
     pub fn input(self, name: &str, shape: &[i64]) -> Self {
-        let dims: Vec<_> = shape
-            .iter()
-            .map(|&size| dimension::Value::DimValue(size))
-            .collect();
+        let dims: Vec<_> = shape.iter().map(|&size| dimension::Value::DimValue(size)).collect();
         self.input_of(name, dims)
     }
 
@@ -62,27 +53,19 @@ impl ModelBuilder {
     }
 
     fn input_of(mut self, name: &str, dims: Vec<dimension::Value>) -> Self {
-        self.graph
-            .input
-            .push(value_info(name, DataType::Float, Some(dims)));
+        self.graph.input.push(value_info(name, DataType::Float, Some(dims)));
         self
     }
 
     /// Adds a float32 initializer.
     pub fn floats(self, name: &str, shape: &[i64], data: &[f32]) -> Self {
-        self.initializer(TensorProto {
-            float_data: data.to_vec(),
-            ..tensor(name, DataType::Float, shape)
-        })
+        self.initializer(TensorProto { float_data: data.to_vec(), ..tensor(name, DataType::Float, shape) })
     }
 
     /// Adds an int64 initializer of rank 1.
     pub fn integers(self, name: &str, data: &[i64]) -> Self {
         let shape = [data.len() as i64];
-        self.initializer(TensorProto {
-            int64_data: data.to_vec(),
-            ..tensor(name, DataType::Int64, &shape)
-        })
+        self.initializer(TensorProto { int64_data: data.to_vec(), ..tensor(name, DataType::Int64, &shape) })
     }
 
     /// Adds any initializer.
@@ -105,10 +88,7 @@ impl ModelBuilder {
 
     /// The file's contents.
     pub fn bytes(&self) -> Vec<u8> {
-        let opset = OperatorSetIdProto {
-            domain: String::new(),
-            version: self.opset,
-        };
+        let opset = OperatorSetIdProto { domain: String::new(), version: self.opset };
         let model = ModelProto {
             ir_version: 8,
             opset_import: vec![opset],
@@ -158,51 +138,32 @@ impl With for NodeProto {
 }
 
 fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
-    AttributeProto {
-        name: name.to_owned(),
-        r#type: kind as i32,
-        ..AttributeProto::default()
-    }
+    AttributeProto { name: name.to_owned(), r#type: kind as i32, ..AttributeProto::default() }
 }
 
 /// An integer attribute.
 pub fn int(name: &str, i: i64) -> AttributeProto {
-    AttributeProto {
-        i,
-        ..attribute(name, AttributeType::Int)
-    }
+    AttributeProto { i, ..attribute(name, AttributeType::Int) }
 }
 
 /// An attribute of several integers.
 pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
-    AttributeProto {
-        ints: ints.to_vec(),
-        ..attribute(name, AttributeType::Ints)
-    }
+    AttributeProto { ints: ints.to_vec(), ..attribute(name, AttributeType::Ints) }
 }
 
 /// A float attribute.
 pub fn float(name: &str, f: f32) -> AttributeProto {
-    AttributeProto {
-        f,
-        ..attribute(name, AttributeType::Float)
-    }
+    AttributeProto { f, ..attribute(name, AttributeType::Float) }
 }
 
 /// A text attribute.
 pub fn text(name: &str, s: &str) -> AttributeProto {
-    AttributeProto {
-        s: s.as_bytes().to_vec(),
-        ..attribute(name, AttributeType::String)
-    }
+    AttributeProto { s: s.as_bytes().to_vec(), ..attribute(name, AttributeType::String) }
 }
 
 /// A tensor attribute.
 pub fn tensor_attribute(name: &str, t: TensorProto) -> AttributeProto {
-    AttributeProto {
-        t: Some(t),
-        ..attribute(name, AttributeType::Tensor)
-    }
+    AttributeProto { t: Some(t), ..attribute(name, AttributeType::Tensor) }
 }
 
 /// A tensor without contents.
@@ -217,24 +178,13 @@ pub fn tensor(name: &str, kind: DataType, shape: &[i64]) -> TensorProto {
 
 /// A declared value.
 pub fn value_info(name: &str, kind: DataType, dims: Option<Vec<dimension::Value>>) -> ValueInfoProto {
-    let dim = |value| Dimension {
-        value: Some(value),
-        ..Dimension::default()
-    };
-    let shape = dims.map(|dims| TensorShapeProto {
-        dim: dims.into_iter().map(dim).collect(),
-    });
-    let tensor = type_proto::Tensor {
-        elem_type: kind as i32,
-        shape,
-    };
+    let dim = |value| Dimension { value: Some(value), ..Dimension::default() };
+    let shape = dims.map(|dims| TensorShapeProto { dim: dims.into_iter().map(dim).collect() });
+    let tensor = type_proto::Tensor { elem_type: kind as i32, shape };
     let value = Some(type_proto::Value::TensorType(tensor));
     ValueInfoProto {
         name: name.to_owned(),
-        r#type: Some(TypeProto {
-            value,
-            ..TypeProto::default()
-        }),
+        r#type: Some(TypeProto { value, ..TypeProto::default() }),
         ..ValueInfoProto::default()
     }
 }

@@ -16,38 +16,22 @@ fn reshape_between_convolution_and_gemm_keeps_the_order_of_weights() {
         let model = model.weights("v", &[k, 7]);
         model.node(node("Gemm", &["f", "v"], "y")).output("y")
     };
-    let reshaped = |target: &[i64]| {
-        convolved()
-            .integers("s", target)
-            .node(node("Reshape", &["z", "s"], "f"))
-    };
-    let rows = reshaped(&[1, 4, 12])
-        .weights("v", &[12, 6])
-        .node(node("MatMul", &["f", "v"], "y"))
-        .output("y");
+    let reshaped = |target: &[i64]| convolved().integers("s", target).node(node("Reshape", &["z", "s"], "f"));
+    let rows =
+        reshaped(&[1, 4, 12]).weights("v", &[12, 6]).node(node("MatMul", &["f", "v"], "y")).output("y");
     let squeezed = model(&[1, 6, 5, 5])
         .node(node("GlobalAveragePool", &["x"], "z"))
         .integers("a", &[2, 3])
         .node(node("Squeeze", &["z", "a"], "f"));
     let [flatten, ..] = check([
-        Case::new(
-            "flatten-gemm",
-            dense(convolved().node(node("Flatten", &["z"], "f")), 48),
-        ),
+        Case::new("flatten-gemm", dense(convolved().node(node("Flatten", &["z"], "f")), 48)),
         Case::new("reshape-gemm", dense(reshaped(&[1, -1]), 48)),
         Case::new("reshape-matmul-rows", rows),
         Case::new("reshape-output", reshaped(&[1, 2, 24]).output("f")),
         Case::new("squeeze-gemm", dense(squeezed, 6)),
-        Case::new(
-            "flatten-output",
-            convolved().node(node("Flatten", &["z"], "f")).output("f"),
-        ),
+        Case::new("flatten-output", convolved().node(node("Flatten", &["z"], "f")).output("f")),
     ]);
-    assert_eq!(
-        codes(&flatten),
-        [OpCode::Conv2d, OpCode::FullyConnected],
-        "no element moves"
-    );
+    assert_eq!(codes(&flatten), [OpCode::Conv2d, OpCode::FullyConnected], "no element moves");
 }
 
 #[test]
@@ -74,11 +58,7 @@ fn transpose() {
         Case::new("transpose-softmax", softmax).ranges(&[[-3.0, 3.0]]),
         Case::new("transpose-matmul", dense),
     ]);
-    assert_eq!(
-        codes(&networks[0]),
-        [OpCode::Conv2d],
-        "the converter's transposes vanish"
-    );
+    assert_eq!(codes(&networks[0]), [OpCode::Conv2d], "the converter's transposes vanish");
 }
 
 #[test]
@@ -96,15 +76,8 @@ fn transpose_by_every_permutation() {
                 .node(node("Transpose", &["a"], "t").with(ints("perm", &perm)))
                 .node(node("Reshape", &["x", "to"], "b"))
                 .node(node("Add", &["b", "t"], "y"));
-            let [network] = check([Case::new(
-                format!("transpose-{perm:?}"),
-                model.output("y").output("t"),
-            )]);
-            assert_eq!(
-                codes(&network).contains(&OpCode::Transpose),
-                !perm.is_sorted(),
-                "{perm:?}"
-            );
+            let [network] = check([Case::new(format!("transpose-{perm:?}"), model.output("y").output("t"))]);
+            assert_eq!(codes(&network).contains(&OpCode::Transpose), !perm.is_sorted(), "{perm:?}");
         }
     }
 }
@@ -125,18 +98,12 @@ fn permutations(rank: usize) -> Vec<Vec<i64>> {
 #[test]
 fn pad() {
     let padded = |name, pads: &[i64], value: f32| {
-        let model = model(&[1, 3, 4, 5])
-            .integers("p", pads)
-            .floats("v", &[], &[value]);
+        let model = model(&[1, 3, 4, 5]).integers("p", pads).floats("v", &[], &[value]);
         Case::new(name, model.node(node("Pad", &["x", "p", "v"], "y")).output("y"))
     };
     let before_conv = |name, value: f32| {
-        let model = model(&[1, 3, 6, 6])
-            .integers("p", &[0, 0, 1, 2, 0, 0, 2, 0])
-            .floats("v", &[], &[value]);
-        let model = model
-            .weights("w", &[4, 3, 3, 3])
-            .node(node("Pad", &["x", "p", "v"], "z"));
+        let model = model(&[1, 3, 6, 6]).integers("p", &[0, 0, 1, 2, 0, 0, 2, 0]).floats("v", &[], &[value]);
+        let model = model.weights("w", &[4, 3, 3, 3]).node(node("Pad", &["x", "p", "v"], "z"));
         Case::new(name, model.node(node("Conv", &["z", "w"], "y")).output("y"))
     };
     let [.., merged, kept] = check([
@@ -155,13 +122,8 @@ fn pad() {
 fn concat() {
     let joined = |name, shapes: [&[i64]; 2], axis| {
         let model = model(shapes[0]).input("x2", shapes[1]);
-        Case::new(
-            name,
-            model
-                .node(node("Concat", &["x", "x2"], "y").with(int("axis", axis)))
-                .output("y"),
-        )
-        .ranges(&[[-1.0, 1.0], [-0.25, 2.0]])
+        Case::new(name, model.node(node("Concat", &["x", "x2"], "y").with(int("axis", axis))).output("y"))
+            .ranges(&[[-1.0, 1.0], [-0.25, 2.0]])
     };
     let branches = model(&[1, 3, 6, 6])
         .weights("w", &[4, 3, 1, 1])

@@ -39,30 +39,17 @@ pub struct Case {
 impl Case {
     /// With inputs in [−1, 1] and the default bounds. `name` must be unique among the tests.
     pub fn new(name: impl Into<String>, model: ModelBuilder) -> Self {
-        Self {
-            name: name.into(),
-            model,
-            ranges: vec![[-1.0, 1.0]],
-            sqnr_db: 28.0,
-            steps: 2.5,
-        }
+        Self { name: name.into(), model, ranges: vec![[-1.0, 1.0]], sqnr_db: 28.0, steps: 2.5 }
     }
 
     /// With inputs in these ranges.
     pub fn ranges(self, ranges: &[[f32; 2]]) -> Self {
-        Self {
-            ranges: ranges.to_vec(),
-            ..self
-        }
+        Self { ranges: ranges.to_vec(), ..self }
     }
 
     /// With a bound that only arithmetic which the caller explains may lower.
     pub fn bounds(self, sqnr_db: f64, steps: f32) -> Self {
-        Self {
-            sqnr_db,
-            steps,
-            ..self
-        }
+        Self { sqnr_db, steps, ..self }
     }
 
     /// Compares with tract, and checks what every plan must satisfy. Returns the network for further looks.
@@ -75,14 +62,9 @@ impl Case {
             spec.range = Some(*range);
         }
         let data = Dataset::random(7, &specs, SAMPLES);
-        let settings = Settings {
-            method: Method::MinMax,
-            ..Settings::default()
-        };
+        let settings = Settings { method: Method::MinMax, ..Settings::default() };
         let quantized = source.quantize(&data, &settings, &Silent);
-        let network = quantized
-            .unwrap_or_else(|error| panic!("{name}: {error}"))
-            .network;
+        let network = quantized.unwrap_or_else(|error| panic!("{name}: {error}")).network;
         let bytes = emit(&network, Family::Portable).unwrap().bytes;
         let runner = HostRunner::new(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         self.compare(&runner, &data, &Oracle::load(&path, &[]).unwrap());
@@ -94,34 +76,23 @@ impl Case {
         let name = &self.name;
         let (outputs, report) = runner.run(data, |_| ()).unwrap();
         assert_eq!(report.nan, 0, "{name}");
-        let expected: Vec<Vec<ArrayD<f32>>> = (0..SAMPLES)
-            .map(|i| oracle.run(&sample(data, i, oracle)).unwrap())
-            .collect();
+        let expected: Vec<Vec<ArrayD<f32>>> =
+            (0..SAMPLES).map(|i| oracle.run(&sample(data, i, oracle)).unwrap()).collect();
         let plan = runner.plan();
         assert_eq!(plan.output_count(), oracle.outputs().len(), "{name}");
         for (o, (name_out, tensor)) in outputs.dequantized().iter().enumerate() {
             let io = plan.output(o).unwrap();
             assert_eq!(*name_out, oracle.outputs()[o], "{name}");
             let shape: Vec<usize> = io.shape.iter().map(|&dim| dim as usize).collect();
-            assert_eq!(
-                shape,
-                expected[0][o].shape(),
-                "{name}: output {o} is not in the source's layout"
-            );
-            let real: Vec<f32> = expected
-                .iter()
-                .flat_map(|sample| sample[o].iter().copied())
-                .collect();
+            assert_eq!(shape, expected[0][o].shape(), "{name}: output {o} is not in the source's layout");
+            let real: Vec<f32> = expected.iter().flat_map(|sample| sample[o].iter().copied()).collect();
             let quantized: Vec<f32> = (0..SAMPLES).flat_map(|i| floats(tensor.sample(i))).collect();
             let db = sqnr_db(&real, &quantized);
             let errors = real.iter().zip(&quantized).map(|(a, b)| (a - b).abs());
             let steps = errors.fold(0.0, f32::max) / io.quantization.scale;
             println!("{name}, output {o}: {db:.1} dB, at most {steps:.2} steps off");
             assert!(db >= self.sqnr_db, "{name}, output {o}: {db:.1} dB against tract");
-            assert!(
-                steps <= self.steps,
-                "{name}, output {o}: an element is {steps:.2} steps off"
-            );
+            assert!(steps <= self.steps, "{name}, output {o}: an element is {steps:.2} steps off");
         }
     }
 }
@@ -131,24 +102,15 @@ impl Case {
 fn families_agree(name: &str, runner: &HostRunner, data: &Dataset) {
     let plan = runner.plan();
     let again = emit(&decode(&plan), Family::Portable).unwrap().bytes;
-    assert!(
-        again == runner.bytes(),
-        "{name}: the plan does not survive decoding"
-    );
+    assert!(again == runner.bytes(), "{name}: the plan does not survive decoding");
     let dsp = HostRunner::new(&repack(&plan, Family::Dsp).unwrap()).unwrap();
     let dsp_plan = dsp.plan();
     assert_eq!(dsp_plan.family(), Family::Dsp);
     let back = repack(&dsp_plan, Family::Portable).unwrap();
-    assert!(
-        back == runner.bytes(),
-        "{name}: the plan does not survive repacking to dsp and back"
-    );
+    assert!(back == runner.bytes(), "{name}: the plan does not survive repacking to dsp and back");
     let inputs = Transfer::new(&plan).to_device(data).unwrap();
     let outputs = [runner, &dsp].map(|runner| runner.run_device(&inputs, |_| ()));
-    assert!(
-        outputs[0] == outputs[1],
-        "{name}: portable kernels on dsp order compute something else"
-    );
+    assert!(outputs[0] == outputs[1], "{name}: portable kernels on dsp order compute something else");
 }
 
 /// Inputs of sample `i` in the shapes that the float model takes.

@@ -17,10 +17,7 @@ const NOTHING: DataRef = DataRef { offset: 0, bytes: 0 };
 pub fn network(seed: u64, counts: &[(OpCode, usize)]) -> Network {
     let mut builder = Builder {
         random: Random(SplitMix64::new(seed)),
-        network: Network {
-            name: format!("random-{seed}"),
-            ..Network::default()
-        },
+        network: Network { name: format!("random-{seed}"), ..Network::default() },
     };
     for &(code, count) in counts {
         for _ in 0..count {
@@ -101,11 +98,7 @@ impl Random {
         let (shift, left, multiplier) = match self.below(8) {
             0 => (1, self.below(32) as u8, any),
             1 => (23, 0, self.choose(&[0, 1, 1 << 20, i32::MAX])),
-            2 => (
-                1 + self.below(23) as u8,
-                0,
-                self.choose(&[1 << 30, i32::MAX, any]),
-            ),
+            2 => (1 + self.below(23) as u8, 0, self.choose(&[1 << 30, i32::MAX, any])),
             _ => (fitting + self.below(4) as u8 - 1, 0, any),
         };
         let bias = match self.below(24) {
@@ -115,14 +108,7 @@ impl Random {
             _ => self.below(1 << 15) as i32 - (1 << 14),
         };
         let offset = requantize::offset(zero_point, shift);
-        ChannelRecord {
-            bias,
-            multiplier,
-            offset,
-            shift,
-            left,
-            reserved: 0,
-        }
+        ChannelRecord { bias, multiplier, offset, shift, left, reserved: 0 }
     }
 
     fn channels(&mut self, count: usize, zero_point: i8, terms: usize) -> Vec<ChannelRecord> {
@@ -163,12 +149,7 @@ impl Builder {
     }
 
     fn tensor(&mut self, shape: [usize; 4], zero_point: i8) -> usize {
-        self.network.tensors.push(Tensor {
-            shape,
-            scale: 0.1,
-            zero_point,
-            view_of: None,
-        });
+        self.network.tensors.push(Tensor { shape, scale: 0.1, zero_point, view_of: None });
         self.network.tensors.len() - 1
     }
 
@@ -198,12 +179,7 @@ impl Builder {
         let name = format!("op{}", self.network.ops.len());
         let port = self.port(format!("y{output}"), output);
         self.network.outputs.push(port);
-        self.network.ops.push(Op {
-            name,
-            kind,
-            inputs,
-            output,
-        });
+        self.network.ops.push(Op { name, kind, inputs, output });
     }
 
     /// Output height and width are free: padding below and to the right follows from them.
@@ -252,11 +228,7 @@ impl Builder {
         let channels = random.channels(c_out, zp_out, k);
         let input = self.input([n, h, w, c_in], zp_in);
         let output = self.tensor([n, out[0], out[1], c_out], zp_out);
-        let kind = Kind::Conv2d {
-            params,
-            weights,
-            channels,
-        };
+        let kind = Kind::Conv2d { params, weights, channels };
         self.op(kind, vec![input], output);
     }
 
@@ -278,23 +250,14 @@ impl Builder {
         let channels = random.channels(c_out, zp_out, taps);
         let input = self.input([n, h, w, c_in], zp_in);
         let output = self.tensor([n, out[0], out[1], c_out], zp_out);
-        let kind = Kind::DepthwiseConv2d {
-            params,
-            weights,
-            channels,
-        };
+        let kind = Kind::DepthwiseConv2d { params, weights, channels };
         self.op(kind, vec![input], output);
     }
 
     fn fully_connected(&mut self) {
         let random = &mut self.random;
         let shape = random.choose(&[[1, 1, 1, 0], [1, 2, 3, 0], [1, 3, 3, 0]]);
-        let shape = [
-            shape[0],
-            shape[1],
-            shape[2],
-            random.size(if shape[1] == 1 { 90 } else { 9 }),
-        ];
+        let shape = [shape[0], shape[1], shape[2], random.size(if shape[1] == 1 { 90 } else { 9 })];
         let (k, c_out) = (shape.iter().product::<usize>(), random.size(21));
         let (zp_in, zp_out) = (random.zero_point(), random.zero_point());
         let (activation_min, activation_max) = random.clamp();
@@ -309,11 +272,7 @@ impl Builder {
             activation_max,
             reserved: 0,
         };
-        let kind = Kind::FullyConnected {
-            params,
-            weights,
-            channels,
-        };
+        let kind = Kind::FullyConnected { params, weights, channels };
         self.op(kind, vec![input], output);
     }
 
@@ -332,21 +291,10 @@ impl Builder {
         let wanted = (random.below(512) as i64 - 256) << shift;
         let offset = wanted.clamp(-room, room) as i32;
         let (activation_min, activation_max) = random.clamp();
-        let params = AddParams {
-            multipliers,
-            offset,
-            shift,
-            reserved: 0,
-            activation_min,
-            activation_max,
-        };
+        let params = AddParams { multipliers, offset, shift, reserved: 0, activation_min, activation_max };
         let (zero_points, which) = ([0; 3].map(|_| random.zero_point()), random.below(5));
         let a = self.input(shape, zero_points[0]);
-        let b = if which == 0 {
-            a
-        } else {
-            self.input(shape, zero_points[1])
-        };
+        let b = if which == 0 { a } else { self.input(shape, zero_points[1]) };
         // An input that is an output stays; so the sum goes over the other one, or over neither.
         if which == 1 || which == 2 {
             self.keep(a);
@@ -385,10 +333,7 @@ impl Builder {
         let random = &mut self.random;
         let (shape, axes) = (random.shape(), random.below(16) as u8);
         let reduced = |axis: usize| axes & (1 << axis) != 0;
-        let count: usize = (0..4)
-            .filter(|&axis| reduced(axis))
-            .map(|axis| shape[axis])
-            .product();
+        let count: usize = (0..4).filter(|&axis| reduced(axis)).map(|axis| shape[axis]).product();
         let (zp_in, zp_out) = (random.zero_point(), random.zero_point());
         let mut channel = random.channel(zp_out, count * 4);
         // Sums of activations alone are some 2⁶ smaller than sums of products.
@@ -398,13 +343,7 @@ impl Builder {
         }
         channel.bias = -(count as i32) * i32::from(zp_in);
         let (activation_min, activation_max) = random.clamp();
-        let params = MeanParams {
-            channel,
-            axes,
-            reserved: 0,
-            activation_min,
-            activation_max,
-        };
+        let params = MeanParams { channel, axes, reserved: 0, activation_min, activation_max };
         let input = self.input(shape, zp_in);
         let to = [0, 1, 2, 3].map(|axis| if reduced(axis) { 1 } else { shape[axis] });
         let output = self.tensor(to, zp_out);
@@ -418,11 +357,7 @@ impl Builder {
         let to =
             [0, 1, 2, 3].map(|axis| shape[axis] + before[axis] + random.below(3) * usize::from(axis > 0));
         let (value, zero_point) = (random.int8(), random.zero_point());
-        let params = PadParams {
-            before: before.map(|b| b as u16),
-            value,
-            reserved: [0; 3],
-        };
+        let params = PadParams { before: before.map(|b| b as u16), value, reserved: [0; 3] };
         let input = self.input(shape, zero_point);
         let output = self.tensor(to, zero_point);
         self.op(Kind::Pad(params), vec![input], output);
@@ -440,10 +375,7 @@ impl Builder {
         }
         shape[axis] = sizes.iter().sum();
         let output = self.tensor(shape, zero_point);
-        let params = ConcatParams {
-            axis: axis as u8,
-            reserved: [0; 3],
-        };
+        let params = ConcatParams { axis: axis as u8, reserved: [0; 3] };
         self.op(Kind::Concat(params), inputs, output);
     }
 
@@ -475,11 +407,7 @@ impl Builder {
         let zero_point = random.zero_point();
         let input = self.input(shape, zero_point);
         let output = self.tensor(permutation.map(|axis| shape[usize::from(axis)]), zero_point);
-        self.op(
-            Kind::Transpose(TransposeParams { permutation }),
-            vec![input],
-            output,
-        );
+        self.op(Kind::Transpose(TransposeParams { permutation }), vec![input], output);
     }
 
     fn table(&mut self) {

@@ -17,12 +17,7 @@ pub struct Histogram {
 impl Histogram {
     /// Without counts, for values in `low..=high`, where low ≤ 0 ≤ high.
     pub fn new(low: f32, high: f32) -> Self {
-        Self {
-            low,
-            high,
-            bins: vec![0; BINS],
-            zeros: 0,
-        }
+        Self { low, high, bins: vec![0; BINS], zeros: 0 }
     }
 
     /// Counts one value.
@@ -64,12 +59,7 @@ impl Histogram {
         for (i, &count) in self.bins.iter().enumerate().filter(|&(_, &count)| count > 0) {
             let x = f64::from(self.low) + (i as f64 + 0.5) * width;
             let clipped = x - x.clamp(low, high);
-            sum += count as f64
-                * if clipped == 0.0 {
-                    rounding
-                } else {
-                    clipped * clipped
-                };
+            sum += count as f64 * if clipped == 0.0 { rounding } else { clipped * clipped };
         }
         sum
     }
@@ -84,25 +74,16 @@ impl Histogram {
             improved = false;
             for end in [0, 1] {
                 for percent in 20..=100 {
-                    let candidate = if end == 0 {
-                        (percent, best.1)
-                    } else {
-                        (best.0, percent)
-                    };
-                    let error = self.error(
-                        low * f64::from(candidate.0) / 100.0,
-                        high * f64::from(candidate.1) / 100.0,
-                    );
+                    let candidate = if end == 0 { (percent, best.1) } else { (best.0, percent) };
+                    let error = self
+                        .error(low * f64::from(candidate.0) / 100.0, high * f64::from(candidate.1) / 100.0);
                     if error < least {
                         (best, least, improved) = (candidate, error, true);
                     }
                 }
             }
         }
-        (
-            self.low * best.0 as f32 / 100.0,
-            self.high * best.1 as f32 / 100.0,
-        )
+        (self.low * best.0 as f32 / 100.0, self.high * best.1 as f32 / 100.0)
     }
 }
 
@@ -129,13 +110,7 @@ mod tests {
 
     #[test]
     fn one_outlier_among_many_is_clipped() {
-        let values = (0..1_000_000).map(|i| {
-            if i == 0 {
-                40.0
-            } else {
-                (i % 1000) as f32 / 1000.0 - 0.5
-            }
-        });
+        let values = (0..1_000_000).map(|i| if i == 0 { 40.0 } else { (i % 1000) as f32 / 1000.0 - 0.5 });
         let histogram = of(values);
         assert_eq!(histogram.range(Method::MinMax).1, 40.0);
         let (low, high) = histogram.range(Method::Mse);

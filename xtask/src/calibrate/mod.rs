@@ -83,12 +83,7 @@ pub fn observe(
             || vec![(0f32, 0f32); names.len()],
             |a, b| Ok(a.iter().zip(&b).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1))).collect()),
         )?;
-    let empty = || {
-        extremes
-            .iter()
-            .map(|&(low, high)| Histogram::new(low, high))
-            .collect::<Vec<_>>()
-    };
+    let empty = || extremes.iter().map(|&(low, high)| Histogram::new(low, high)).collect::<Vec<_>>();
     (0..samples)
         .into_par_iter()
         .try_fold(empty, |mut histograms, i| {

@@ -14,11 +14,7 @@ pub fn relative_variation(outputs: &[Vec<f32>]) -> f64 {
     let (mut variance, mut square) = (0.0, 0.0);
     for i in 0..elements {
         let mean = outputs.iter().map(|output| f64::from(output[i])).sum::<f64>() / n;
-        let mean_square = outputs
-            .iter()
-            .map(|output| f64::from(output[i]).powi(2))
-            .sum::<f64>()
-            / n;
+        let mean_square = outputs.iter().map(|output| f64::from(output[i]).powi(2)).sum::<f64>() / n;
         variance += mean_square - mean * mean;
         square += mean_square;
     }

@@ -80,16 +80,8 @@ pub struct Op {
 /// # Errors
 /// [`Failure::Missing`] without emulator or compiler; those of quantize.
 pub fn run(options: &Options, console: Console) -> Result<Report> {
-    let models = if options.models.is_empty() {
-        every_model()?
-    } else {
-        options.models.clone()
-    };
-    let cores = if options.on.is_empty() {
-        vec![Core::CortexM4]
-    } else {
-        options.on.clone()
-    };
+    let models = if options.models.is_empty() { every_model()? } else { options.models.clone() };
+    let cores = if options.on.is_empty() { vec![Core::CortexM4] } else { options.on.clone() };
     let mut results = Vec::new();
     for model in &models {
         let network = load(model, console)?;
@@ -112,11 +104,8 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
 pub fn every_model() -> Result<Vec<PathBuf>> {
     let folder = root().join("models");
     let entries = std::fs::read_dir(&folder).map_err(|error| Failure::data(&folder, error))?;
-    let mut models: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.join("model.toml").exists())
-        .collect();
+    let mut models: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.join("model.toml").exists()).collect();
     models.sort();
     Ok(models)
 }
@@ -133,25 +122,16 @@ fn measure(network: &Network, core: Core, portable_kernels: bool) -> Result<Meas
     let golden = network.golden.as_ref();
     let input = &golden
         .ok_or_else(|| {
-            Failure::Data(format!(
-                "`{}` has no golden input to run; quantize it again",
-                network.name
-            ))
+            Failure::Data(format!("`{}` has no golden input to run; quantize it again", network.name))
         })?
         .input;
     let unwritable =
         |error: std::io::Error| Failure::Data(format!("a temporary plan file cannot be written: {error}"));
     let mut failure = None;
     for board in boards::emulated(core)? {
-        let board = Board {
-            portable_kernels,
-            ..board
-        };
+        let board = Board { portable_kernels, ..board };
         let emitted = emit(network, board.family())?;
-        let mut file = tempfile::Builder::new()
-            .suffix(".s8")
-            .tempfile()
-            .map_err(unwritable)?;
+        let mut file = tempfile::Builder::new().suffix(".s8").tempfile().map_err(unwritable)?;
         file.write_all(&emitted.bytes).map_err(unwritable)?;
         let report = match emulator::run_on(&board, file.path(), input, true) {
             Ok(report) => report,
@@ -210,10 +190,7 @@ fn render(report: &Report) -> String {
                 op.op.to_owned(),
                 op.macs.to_string(),
                 cell(instructions, 0),
-                cell(
-                    instructions.filter(|_| op.macs > 0).map(|n| n / op.macs as f64),
-                    2,
-                ),
+                cell(instructions.filter(|_| op.macs > 0).map(|n| n / op.macs as f64), 2),
                 instructions
                     .filter(|_| total > 0.0)
                     .map_or_else(|| "-".into(), |n| format!("{:.1} %", 100.0 * n / total)),
@@ -247,12 +224,8 @@ pub fn totals(results: &[Measurement]) -> comfy_table::Table {
             result.model.clone(),
             result.on.to_owned(),
             result.kernels.clone(),
-            result
-                .instructions
-                .map_or_else(|| "-".into(), |n| format!("{n:.0}")),
-            result
-                .instructions
-                .map_or_else(|| "-".into(), |n| format!("{:.2}", n / result.macs as f64)),
+            result.instructions.map_or_else(|| "-".into(), |n| format!("{n:.0}")),
+            result.instructions.map_or_else(|| "-".into(), |n| format!("{:.2}", n / result.macs as f64)),
             bytes(result.code_bytes),
             result.plan_bytes.to_string(),
             result.arena_bytes.to_string(),

@@ -47,28 +47,17 @@ pub struct Model {
 pub fn run(console: Console) -> Result<Report> {
     console.note("looking for Arm targets and the emulator (cargo xtask setup)");
     let tools = setup::run(false)?;
-    for item in tools
-        .items
-        .iter()
-        .filter(|item| item.state == setup::State::Installed)
-    {
+    for item in tools.items.iter().filter(|item| item.state == setup::State::Installed) {
         console.note(format!("installed {}: {}", item.name, item.note));
     }
     let mut left_out = Vec::new();
     if let Err(missing) = tools.complete() {
         left_out.push(format!("the emulated Cortex-M4: {missing}"));
     }
-    let quiet = Console {
-        quiet: true,
-        ..console
-    };
+    let quiet = Console { quiet: true, ..console };
     let mut models = Vec::new();
     for folder in bench::every_model()? {
-        let name = folder
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         console.note(format!("{name}: quantizing, validating on the host"));
         let host = validate::run(&options(&folder, Place::Host, None), quiet)?;
         let (mut device, mut measured, mut log) = (None, None, Vec::new());
@@ -78,39 +67,18 @@ pub fn run(console: Console) -> Result<Report> {
             ));
             let on = Place::Core(Core::CortexM4);
             device = Some(validate::run(&options(&folder, on, Some(DEVICE_SAMPLES)), quiet)?);
-            let bench = bench::Options {
-                models: vec![folder.clone()],
-                on: vec![Core::CortexM4],
-                portable: false,
-            };
+            let bench =
+                bench::Options { models: vec![folder.clone()], on: vec![Core::CortexM4], portable: false };
             measured = bench::run(&bench, quiet)?.results.pop();
-            log = flash::run(
-                &flash::Options {
-                    model: folder,
-                    board: BOARD.to_owned(),
-                },
-                quiet,
-            )?
-            .log;
+            log = flash::run(&flash::Options { model: folder, board: BOARD.to_owned() }, quiet)?.log;
         }
-        models.push(Model {
-            model: name,
-            host,
-            device,
-            bench: measured,
-            log,
-        });
+        models.push(Model { model: name, host, device, bench: measured, log });
     }
     let passed = models.iter().all(|model| {
         let equal = |device: &Validation| device.byte_mismatches == Some(0);
         model.host.passed == Some(true) && model.device.as_ref().is_none_or(equal)
     });
-    let report = Report {
-        schema: 1,
-        models,
-        left_out,
-        passed,
-    };
+    let report = Report { schema: 1, models, left_out, passed };
     console.say(render(&report));
     Ok(report)
 }
@@ -129,27 +97,14 @@ pub fn missed(report: &Report) -> Result<()> {
 }
 
 fn options(model: &std::path::Path, on: Place, samples: Option<usize>) -> validate::Options {
-    validate::Options {
-        model: PathBuf::from(model),
-        of: None,
-        on,
-        samples,
-        data: "shipped".to_owned(),
-    }
+    validate::Options { model: PathBuf::from(model), of: None, on, samples, data: "shipped".to_owned() }
 }
 
 fn render(report: &Report) -> String {
     let mut text = String::new();
     for model in report.models.iter().filter(|model| !model.log.is_empty()) {
-        text += &format!(
-            "The application with `{}` inside, on the emulated board:\n",
-            model.model
-        );
-        text += &model
-            .log
-            .iter()
-            .map(|line| format!("  {line}\n"))
-            .collect::<String>();
+        text += &format!("The application with `{}` inside, on the emulated board:\n", model.model);
+        text += &model.log.iter().map(|line| format!("  {line}\n")).collect::<String>();
     }
     let mut summary = table(&[
         "model",
@@ -185,15 +140,9 @@ fn render(report: &Report) -> String {
             percent(host.loss.distillation),
             percent(host.loss.quantization),
             percent(host.agreement.float_int8),
-            if host.passed == Some(true) {
-                "hold".to_owned()
-            } else {
-                "MISSED".to_owned()
-            },
+            if host.passed == Some(true) { "hold".to_owned() } else { "MISSED".to_owned() },
             device,
-            measured
-                .and_then(|m| m.instructions)
-                .map_or_else(|| "-".to_owned(), |n| format!("{n:.0}")),
+            measured.and_then(|m| m.instructions).map_or_else(|| "-".to_owned(), |n| format!("{n:.0}")),
             number(measured.map(|m| m.plan_bytes)),
             number(measured.map(|m| m.arena_bytes)),
         ]);

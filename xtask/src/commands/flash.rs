@@ -58,12 +58,7 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
         }
     }
     console.say(log.join("\n"));
-    Ok(Report {
-        schema: 1,
-        board: board.name,
-        plan,
-        log,
-    })
+    Ok(Report { schema: 1, board: board.name, plan, log })
 }
 
 /// The plan itself, or that of a model folder in the order of the board's kernels.
@@ -71,10 +66,7 @@ pub fn plan_for(model: &Path, board: &Board, console: Console) -> Result<PathBuf
     if !model.is_dir() {
         return Ok(model.to_owned());
     }
-    let quiet = Console {
-        quiet: true,
-        ..console
-    };
+    let quiet = Console { quiet: true, ..console };
     let options = quantize::Options::new(model.to_owned(), board.family());
     Ok(quantize::run(&options, quiet)?.plan)
 }
@@ -90,11 +82,7 @@ pub fn emulate(board: &Board, plan: &Path) -> Result<Vec<String>> {
     if success {
         return Ok(lines);
     }
-    Err(Failure::Missed(format!(
-        "the application on {} failed:\n{}",
-        board.name,
-        lines.join("\n")
-    )))
+    Err(Failure::Missed(format!("the application on {} failed:\n{}", board.name, lines.join("\n"))))
 }
 
 fn flash(board: &Board, chip: &str, plan: &Path) -> Result<()> {
@@ -137,12 +125,7 @@ fn check(board: &Board, path: &Path) -> Result<()> {
     };
     let needs = [
         ("plan", "flash", plan.file_bytes() as u64, memory.flash.length),
-        (
-            "arena",
-            "RAM beside the stack",
-            plan.arena_bytes() as u64,
-            memory.ram.length - memory.stack_bytes,
-        ),
+        ("arena", "RAM beside the stack", plan.arena_bytes() as u64, memory.ram.length - memory.stack_bytes),
     ];
     match needs.iter().find(|(_, _, need, have)| need > have) {
         None => Ok(()),

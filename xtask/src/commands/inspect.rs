@@ -70,10 +70,7 @@ impl Port {
 
     /// The range and a worked example.
     fn describe(&self, kind: &str) -> String {
-        let params = still8::QuantParams {
-            scale: self.scale,
-            zero_point: self.zero_point,
-        };
+        let params = still8::QuantParams { scale: self.scale, zero_point: self.zero_point };
         let (low, high) = (params.dequantize(-128), params.dequantize(127));
         format!(
             "{kind} `{}` {:?} {}, device order of its axes {:?}: real = {} * (q - {}), from {low} to {high}; for example {high} is 127",
@@ -91,12 +88,8 @@ pub fn run(path: &Path, console: Console) -> Result<Report> {
     let runner = HostRunner::new(&bytes).map_err(|error| Failure::data(path, error))?;
     let plan = runner.plan();
     let output_shape = |op: &still8::format::OpRecord| {
-        let output = plan
-            .operands_of(op)
-            .and_then(|operands| operands.get(usize::from(op.inputs)));
-        output.map_or_else(Vec::new, |&tensor| {
-            plan.tensors()[usize::from(tensor)].shape.to_vec()
-        })
+        let output = plan.operands_of(op).and_then(|operands| operands.get(usize::from(op.inputs)));
+        output.map_or_else(Vec::new, |&tensor| plan.tensors()[usize::from(tensor)].shape.to_vec())
     };
     let report = Report {
         schema: 1,
@@ -104,21 +97,10 @@ pub fn run(path: &Path, console: Console) -> Result<Report> {
         format_version: plan.header().version,
         name: plan.name().to_owned(),
         sha256: files::sha256_hex(&bytes),
-        source_sha256: plan
-            .header()
-            .source_sha256
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        source_sha256: plan.header().source_sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
         family: plan.family().name(),
-        inputs: (0..plan.input_count())
-            .filter_map(|i| plan.input(i))
-            .map(Port::new)
-            .collect(),
-        outputs: (0..plan.output_count())
-            .filter_map(|i| plan.output(i))
-            .map(Port::new)
-            .collect(),
+        inputs: (0..plan.input_count()).filter_map(|i| plan.input(i)).map(Port::new).collect(),
+        outputs: (0..plan.output_count()).filter_map(|i| plan.output(i)).map(Port::new).collect(),
         plan_bytes: plan.file_bytes(),
         arena_bytes: plan.arena_bytes(),
         golden: plan.golden().is_some(),
@@ -149,21 +131,13 @@ fn render(report: &Report) -> String {
         report.arena_bytes,
         if report.golden { "inside" } else { "absent" }
     )];
-    lines.push(format!(
-        "sha256 {}\nmade from ONNX sha256 {}",
-        report.sha256, report.source_sha256
-    ));
+    lines.push(format!("sha256 {}\nmade from ONNX sha256 {}", report.sha256, report.source_sha256));
     lines.extend(report.inputs.iter().map(|port| port.describe("input")));
     lines.extend(report.outputs.iter().map(|port| port.describe("output")));
     let mut ops = table(&["op", "name", "operator", "output n,h,w,c"]);
     for op in &report.ops {
         let shape: Vec<String> = op.output_shape.iter().map(u32::to_string).collect();
-        ops.add_row([
-            op.index.to_string(),
-            op.name.clone(),
-            op.op.to_owned(),
-            shape.join(","),
-        ]);
+        ops.add_row([op.index.to_string(), op.name.clone(), op.op.to_owned(), shape.join(",")]);
     }
     lines.push(ops.to_string());
     if let Some(lineage) = &report.lineage {

@@ -25,8 +25,5 @@ pub fn target_dir() -> PathBuf {
 
 /// Name of an operator in reports.
 pub fn operator_name(code: OpCode) -> &'static str {
-    still8::ops::ALL
-        .iter()
-        .find(|entry| entry.code() == code)
-        .map_or("?", |entry| entry.name())
+    still8::ops::ALL.iter().find(|entry| entry.code() == code).map_or("?", |entry| entry.name())
 }

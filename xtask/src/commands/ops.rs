@@ -48,16 +48,9 @@ fn report() -> Report {
     let operator = |entry: &still8::OpEntry| {
         let kernel = |core: Core| {
             let own = kernels::variants(core.family()).contains(&entry.code());
-            Kernel {
-                on: core.name(),
-                kernels: if own { core.family().name() } else { "portable" },
-            }
+            Kernel { on: core.name(), kernels: if own { core.family().name() } else { "portable" } }
         };
-        Operator {
-            op: entry.name(),
-            dtype: DataType::Int8.name(),
-            kernels: Core::ALL.map(kernel).to_vec(),
-        }
+        Operator { op: entry.name(), dtype: DataType::Int8.name(), kernels: Core::ALL.map(kernel).to_vec() }
     };
     Report {
         schema: 1,

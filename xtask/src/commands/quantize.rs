@@ -63,14 +63,7 @@ fn parse_dim(text: &str) -> std::result::Result<(String, usize), String> {
 impl Options {
     /// The defaults for a source.
     pub fn new(source: PathBuf, family: Family) -> Self {
-        Self {
-            source,
-            calib: None,
-            out: None,
-            family,
-            method: None,
-            dim: Vec::new(),
-        }
+        Self { source, calib: None, out: None, family, method: None, dim: Vec::new() }
     }
 }
 
@@ -129,14 +122,7 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     let default = || target_dir().join(format!("{}.{}.s8", quantized.network.name, options.family.name()));
     let plan = options.out.clone().unwrap_or_else(default);
     files::write_atomically(&plan, |file| file.write_all(&emitted.bytes))?;
-    let report = report(
-        &quantized,
-        &emitted,
-        plan,
-        options.family,
-        &prepared.settings,
-        data.samples(),
-    );
+    let report = report(&quantized, &emitted, plan, options.family, &prepared.settings, data.samples());
     for warning in &report.warnings {
         console.warn(warning);
     }
@@ -146,10 +132,7 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
 
 /// Whether the source is a model folder or its model.toml; anything else is taken for an ONNX file.
 pub fn is_model(source: &Path) -> bool {
-    source.is_dir()
-        || source
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+    source.is_dir() || source.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
 }
 
 /// What the options and the recipe say.
@@ -162,23 +145,14 @@ struct Prepared {
 impl Prepared {
     fn open(options: &Options) -> Result<Self> {
         let source = &options.source;
-        let mut settings = Settings {
-            dims: options.dim.clone(),
-            ..Settings::default()
-        };
-        let model = if is_model(source) {
-            Some(Model::open(source)?)
-        } else {
-            None
-        };
+        let mut settings = Settings { dims: options.dim.clone(), ..Settings::default() };
+        let model = if is_model(source) { Some(Model::open(source)?) } else { None };
         let onnx = match &model {
             Some(model) => {
                 let recipe = model.recipe();
                 settings.name.clone_from(&recipe.name);
                 if let Some([low, high]) = model.input().range {
-                    settings
-                        .input_ranges
-                        .insert(recipe.input.name.clone(), (low, high));
+                    settings.input_ranges.insert(recipe.input.name.clone(), (low, high));
                 }
                 match recipe.quantize.calibration {
                     Some(Calibration::MinMax) => settings.method = Method::MinMax,
@@ -197,11 +171,7 @@ impl Prepared {
         if let Some(method) = options.method {
             settings.method = method;
         }
-        Ok(Self {
-            onnx,
-            model,
-            settings,
-        })
+        Ok(Self { onnx, model, settings })
     }
 
     fn calibration(&self, options: &Options, source: &Source) -> Result<Dataset> {
@@ -235,10 +205,8 @@ fn expect_input(model: &Model, inputs: &[InputSpec]) -> Result<()> {
     {
         return Ok(());
     }
-    let found: Vec<String> = inputs
-        .iter()
-        .map(|input| format!("`{}` {:?}", input.name, input.shape))
-        .collect();
+    let found: Vec<String> =
+        inputs.iter().map(|input| format!("`{}` {:?}", input.name, input.shape)).collect();
     Err(Failure::Usage(format!(
         "{}: [input] is `{}` {:?}, but the student takes {}; state the student's input",
         model.folder().join(FILE_NAME).display(),
@@ -255,20 +223,12 @@ fn random_data(
     source: &Source,
     settings: &Settings,
 ) -> Result<Dataset> {
-    let wrong = || {
-        Failure::Usage(format!(
-            "--calib random:{text}: expected random:SEED or random:SEED:LOW..HIGH"
-        ))
-    };
+    let wrong =
+        || Failure::Usage(format!("--calib random:{text}: expected random:SEED or random:SEED:LOW..HIGH"));
     let (seed, range) = match text.split_once(':') {
         Some((seed, range)) => {
             let (low, high) = range.split_once("..").ok_or_else(wrong)?;
-            let number = |text: &str| {
-                text.parse::<f32>()
-                    .ok()
-                    .filter(|x| x.is_finite())
-                    .ok_or_else(wrong)
-            };
+            let number = |text: &str| text.parse::<f32>().ok().filter(|x| x.is_finite()).ok_or_else(wrong);
             (seed, Some([number(low)?, number(high)?]))
         }
         None => (text, None),
@@ -279,12 +239,7 @@ fn random_data(
     for spec in &mut specs {
         spec.range = range.or(spec.range);
     }
-    source.random_data(
-        seed.parse().map_err(|_| wrong())?,
-        &specs,
-        RANDOM_SAMPLES,
-        settings,
-    )
+    source.random_data(seed.parse().map_err(|_| wrong())?, &specs, RANDOM_SAMPLES, settings)
 }
 
 fn report(
@@ -333,19 +288,11 @@ fn report(
 }
 
 fn render(report: &Report) -> String {
-    let mut table = crate::console::table(&[
-        "layer",
-        "operator",
-        "output n,h,w,c",
-        "MACs",
-        "weights",
-        "SQNR dB",
-    ]);
+    let mut table =
+        crate::console::table(&["layer", "operator", "output n,h,w,c", "MACs", "weights", "SQNR dB"]);
     for layer in &report.layers {
         let shape = layer.output_shape.map(|dim| dim.to_string()).join(",");
-        let sqnr = layer
-            .sqnr_db
-            .map_or_else(|| "-".to_owned(), |db| format!("{db:.1}"));
+        let sqnr = layer.sqnr_db.map_or_else(|| "-".to_owned(), |db| format!("{db:.1}"));
         table.add_row([
             layer.name.clone(),
             layer.op.to_owned(),

@@ -75,10 +75,7 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     if let Some(output) = &options.output {
         data::save(output, &execution.outputs.quantized)?;
         if options.float {
-            data::save(
-                &output.with_extension(float_extension(output)),
-                &execution.outputs.dequantized(),
-            )?;
+            data::save(&output.with_extension(float_extension(output)), &execution.outputs.dequantized())?;
         }
     }
     let emulated = execution.report.as_ref();
@@ -102,17 +99,12 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
 
 /// `float.npy` or `float.npz`, as the output itself.
 fn float_extension(output: &std::path::Path) -> String {
-    let extension = output
-        .extension()
-        .map_or_else(|| "npy".to_owned(), |e| e.to_string_lossy().into_owned());
+    let extension = output.extension().map_or_else(|| "npy".to_owned(), |e| e.to_string_lossy().into_owned());
     format!("float.{extension}")
 }
 
 fn render(report: &Report) -> String {
-    let mut text = format!(
-        "{} samples on {} ({} kernels",
-        report.samples, report.on, report.kernels
-    );
+    let mut text = format!("{} samples on {} ({} kernels", report.samples, report.on, report.kernels);
     if let Some(board) = &report.board {
         text += &format!(", board {board}");
     }

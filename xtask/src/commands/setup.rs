@@ -18,11 +18,7 @@ const DEBIAN_RUST: &[&str] = &["rustc-web", "rust-web-src", "cargo-web", "binuti
 
 /// Programs by the Debian packages that bring them.
 const PROGRAMS: &[(&str, &[&str], &str)] = &[
-    (
-        "qemu-system-arm",
-        &["qemu-system-arm"],
-        "emulates the Cortex-M boards",
-    ),
+    ("qemu-system-arm", &["qemu-system-arm"], "emulates the Cortex-M boards"),
     ("qemu-aarch64", &["qemu-user"], "runs 64-bit Arm Linux programs"),
     (
         "aarch64-linux-gnu-gcc",
@@ -77,11 +73,7 @@ impl Report {
             .filter(|item| item.state == State::Missing)
             .map(|item| format!("{}: {}", item.name, item.note))
             .collect();
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::Missing(missing.join("\n")))
-        }
+        if missing.is_empty() { Ok(()) } else { Err(Failure::Missing(missing.join("\n"))) }
     }
 }
 
@@ -128,18 +120,11 @@ fn standard_library(target: &str, check: bool) -> Item {
     if let Ok(std) = find_std(target) {
         return item(State::Present, std.name().into());
     }
-    let by_hand = format!(
-        "`rustup target add {target}`, or as root `{}`",
-        apt_line(DEBIAN_RUST)
-    );
+    let by_hand = format!("`rustup target add {target}`, or as root `{}`", apt_line(DEBIAN_RUST));
     if check {
         return item(State::Missing, by_hand);
     }
-    let rustup = process::run(
-        Command::new("rustup").args(["target", "add", target]),
-        RUSTUP_LIMIT,
-        "",
-    );
+    let rustup = process::run(Command::new("rustup").args(["target", "add", target]), RUSTUP_LIMIT, "");
     if rustup.is_ok_and(|finished| finished.success()) && find_std(target).is_ok() {
         return item(State::Installed, "by rustup target add".into());
     }
@@ -154,19 +139,11 @@ fn standard_library(target: &str, check: bool) -> Item {
 }
 
 fn program(program: &str, packages: &[&str], purpose: &str, check: bool) -> Item {
-    let item = |state, note: String| Item {
-        name: program.into(),
-        purpose: purpose.into(),
-        state,
-        note,
-    };
+    let item = |state, note: String| Item { name: program.into(), purpose: purpose.into(), state, note };
     if let Some(path) = process::find(program) {
         return item(State::Present, path.display().to_string());
     }
-    let by_hand = format!(
-        "as root `{}`, or your system's package of that name",
-        apt_line(packages)
-    );
+    let by_hand = format!("as root `{}`, or your system's package of that name", apt_line(packages));
     if check {
         return item(State::Missing, by_hand);
     }
@@ -195,20 +172,14 @@ fn apt_install(packages: &[&str]) -> std::result::Result<(), String> {
     let mut update = Command::new("apt-get");
     process::run(update.arg("update"), APT_LIMIT, "").map_err(|failure| failure.to_string())?;
     let mut command = Command::new("apt-get");
-    command
-        .args(["install", "--yes", "--no-install-recommends"])
-        .args(packages);
+    command.args(["install", "--yes", "--no-install-recommends"]).args(packages);
     command.env("DEBIAN_FRONTEND", "noninteractive");
     let finished = process::run(&mut command, APT_LIMIT, "").map_err(|failure| failure.to_string())?;
     if finished.success() {
         return Ok(());
     }
     let last = finished.stderr.lines().last().unwrap_or_default();
-    Err(format!(
-        "`{}` {}: {last}",
-        process::command_line(&command),
-        finished.ending()
-    ))
+    Err(format!("`{}` {}: {last}", process::command_line(&command), finished.ending()))
 }
 
 fn is_root() -> bool {
@@ -222,35 +193,16 @@ mod tests {
 
     #[test]
     fn a_missing_item_is_exit_code_5() {
-        let item = |state| Item {
-            name: "qemu".into(),
-            purpose: String::new(),
-            state,
-            note: "install it".into(),
-        };
-        let missing = Report {
-            schema: 1,
-            items: vec![item(State::Present), item(State::Missing)],
-        };
+        let item =
+            |state| Item { name: "qemu".into(), purpose: String::new(), state, note: "install it".into() };
+        let missing = Report { schema: 1, items: vec![item(State::Present), item(State::Missing)] };
         assert_eq!(missing.complete().unwrap_err().exit_code(), 5);
-        assert!(
-            Report {
-                schema: 1,
-                items: vec![item(State::Installed)]
-            }
-            .complete()
-            .is_ok()
-        );
+        assert!(Report { schema: 1, items: vec![item(State::Installed)] }.complete().is_ok());
     }
 
     #[test]
     fn a_check_lists_every_target_and_program() {
-        let names: Vec<String> = run(true)
-            .unwrap()
-            .items
-            .into_iter()
-            .map(|item| item.name)
-            .collect();
+        let names: Vec<String> = run(true).unwrap().items.into_iter().map(|item| item.name).collect();
         assert!(names.iter().any(|name| name.contains("thumbv6m-none-eabi")));
         assert!(names.contains(&"qemu-system-arm".into()));
     }

@@ -15,26 +15,11 @@ use crate::engine::Place;
 /// # Errors
 /// Those of validate and bench; [`Failure::Data`] where a marker is missing. Nothing is half-written.
 pub fn run(console: Console) -> Result<()> {
-    let quiet = Console {
-        quiet: true,
-        ..console
-    };
+    let quiet = Console { quiet: true, ..console };
     let models = bench::every_model()?;
-    let cores = [
-        Core::CortexM0,
-        Core::CortexM3,
-        Core::CortexM4,
-        Core::CortexM7,
-        Core::CortexM33,
-    ];
-    let measured = bench::run(
-        &bench::Options {
-            models: models.clone(),
-            on: cores.to_vec(),
-            portable: true,
-        },
-        quiet,
-    )?;
+    let cores = [Core::CortexM0, Core::CortexM3, Core::CortexM4, Core::CortexM7, Core::CortexM33];
+    let measured =
+        bench::run(&bench::Options { models: models.clone(), on: cores.to_vec(), portable: true }, quiet)?;
 
     let mut accuracy = table(&[
         "model",
@@ -79,19 +64,13 @@ pub fn run(console: Console) -> Result<()> {
                 row.dataset.clone(),
                 row.samples.to_string(),
                 percent(row.int8.accuracy),
-                row.int8
-                    .macro_f1
-                    .map_or_else(|| "-".into(), |f1| format!("{f1:.4}")),
+                row.int8.macro_f1.map_or_else(|| "-".into(), |f1| format!("{f1:.4}")),
                 percent(row.loss.quantization),
                 percent(row.agreement.float_int8),
                 row.kl.map_or_else(|| "-".into(), |kl| format!("{kl:.4}")),
             ]);
         }
-        replace(
-            &model.join("README.md"),
-            "int8",
-            &format!("By `cargo xtask validate`:\n\n{own}"),
-        )?;
+        replace(&model.join("README.md"), "int8", &format!("By `cargo xtask validate`:\n\n{own}"))?;
     }
 
     let counts = bench::totals(&measured.results);
@@ -106,13 +85,7 @@ pub fn run(console: Console) -> Result<()> {
 fn validated(model: &Path, data: &str, console: Console) -> Result<Validation> {
     let model = PathBuf::from(model);
     validate::run(
-        &validate::Options {
-            model,
-            of: None,
-            on: Place::Host,
-            samples: None,
-            data: data.to_owned(),
-        },
+        &validate::Options { model, of: None, on: Place::Host, samples: None, data: data.to_owned() },
         console,
     )
 }
@@ -136,9 +109,7 @@ fn cells(report: &Validation) -> Vec<String> {
 fn replace(path: &Path, name: &str, contents: &str) -> Result<()> {
     let text = String::from_utf8(files::read(path)?).map_err(|error| Failure::data(path, error))?;
     let (begin, end) = (format!("<!-- {name}:begin -->"), format!("<!-- {name}:end -->"));
-    let parts = text
-        .split_once(&begin)
-        .and_then(|(front, rest)| Some((front, rest.split_once(&end)?.1)));
+    let parts = text.split_once(&begin).and_then(|(front, rest)| Some((front, rest.split_once(&end)?.1)));
     let (front, back) = parts
         .ok_or_else(|| Failure::data(path, format_args!("the markers {begin} and {end} are missing")))?;
     let new = format!("{front}{begin}\n\n{contents}\n\n{end}{back}");

@@ -26,11 +26,7 @@ pub fn run(console: Console) -> Result<()> {
     tools.complete()?;
     let mut failed = Vec::new();
     for mut step in steps()? {
-        console.say(format!(
-            "\n== {}: {}",
-            step.what,
-            process::command_line(&step.command)
-        ));
+        console.say(format!("\n== {}: {}", step.what, process::command_line(&step.command)));
         match step.command.status() {
             Ok(status) if status.success() => {}
             Ok(status) => failed.push(format!("{} ({status})", step.what)),
@@ -40,11 +36,7 @@ pub fn run(console: Console) -> Result<()> {
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Failure::Missed(format!(
-        "{} of the test steps failed: {}",
-        failed.len(),
-        failed.join(", ")
-    )))
+    Err(Failure::Missed(format!("{} of the test steps failed: {}", failed.len(), failed.join(", "))))
 }
 
 fn cargo(folder: &str, arguments: &[&str]) -> Command {
@@ -58,18 +50,9 @@ fn steps() -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     let mut doc = cargo(".", &["doc", "--quiet", "--no-deps", "--workspace"]);
     doc.env("RUSTDOCFLAGS", "-Dwarnings");
-    steps.push(Step {
-        what: "documentation",
-        command: doc,
-    });
-    steps.push(Step {
-        what: "firmware formatting",
-        command: cargo("firmware", &["fmt", "--check"]),
-    });
-    for (target, board) in [
-        ("thumbv7em-none-eabihf", "mps2-an386"),
-        ("thumbv6m-none-eabi", "microbit"),
-    ] {
+    steps.push(Step { what: "documentation", command: doc });
+    steps.push(Step { what: "firmware formatting", command: cargo("firmware", &["fmt", "--check"]) });
+    for (target, board) in [("thumbv7em-none-eabihf", "mps2-an386"), ("thumbv6m-none-eabi", "microbit")] {
         let mut clippy = find_std(target)?.cargo(target);
         clippy.current_dir(root().join("firmware")).args([
             "clippy",
@@ -78,22 +61,10 @@ fn steps() -> Result<Vec<Step>> {
             "--bin",
             "runner",
         ]);
-        clippy.args([
-            "--no-default-features",
-            "--features",
-            "semihosting",
-            "--target",
-            target,
-        ]);
-        clippy
-            .arg("--target-dir")
-            .arg(root().join("target/firmware/clippy"))
-            .env("STILL8_BOARD", board);
+        clippy.args(["--no-default-features", "--features", "semihosting", "--target", target]);
+        clippy.arg("--target-dir").arg(root().join("target/firmware/clippy")).env("STILL8_BOARD", board);
         clippy.args(["--", "-Dwarnings"]);
-        steps.push(Step {
-            what: "firmware lints",
-            command: clippy,
-        });
+        steps.push(Step { what: "firmware lints", command: clippy });
     }
     let mut targets: Vec<(String, &str)> = Vec::new();
     for board in boards::load()? {
@@ -114,18 +85,11 @@ fn steps() -> Result<Vec<Step>> {
             &target,
         ]);
         build.env("STILL8_CORE", core);
-        steps.push(Step {
-            what: "the runtime for a target",
-            command: build,
-        });
+        steps.push(Step { what: "the runtime for a target", command: build });
     }
     for target in ["thumbv7em-none-eabihf", "thumbv6m-none-eabi"] {
         let mut build = find_std(target)?.cargo(target);
-        let family = if target.starts_with("thumbv7em") {
-            "dsp"
-        } else {
-            "portable"
-        };
+        let family = if target.starts_with("thumbv7em") { "dsp" } else { "portable" };
         build.current_dir(root().join("tests/downstream")).args([
             "build",
             "--quiet",
@@ -133,24 +97,15 @@ fn steps() -> Result<Vec<Step>> {
             "--target",
             target,
         ]);
-        build.env(
-            "STILL8_PLAN",
-            root().join(format!("tests/corpus/format-1/convnet.{family}.s8")),
-        );
-        steps.push(Step {
-            what: "a stranger's firmware crate",
-            command: build,
-        });
+        build.env("STILL8_PLAN", root().join(format!("tests/corpus/format-1/convnet.{family}.s8")));
+        steps.push(Step { what: "a stranger's firmware crate", command: build });
     }
     if let Some(step) = address_sanitizer() {
         steps.push(step);
     }
     let mut tests = cargo(".", &["test", "--workspace"]);
     tests.env("STILL8_REQUIRE_EMULATOR", "1");
-    steps.push(Step {
-        what: "tests",
-        command: tests,
-    });
+    steps.push(Step { what: "tests", command: tests });
     Ok(steps)
 }
 
@@ -166,18 +121,10 @@ fn address_sanitizer() -> Option<Step> {
         return None;
     }
     let mut command = Command::new("rustup");
-    command.current_dir(root()).args([
-        "run", "nightly", "cargo", "test", "--quiet", "-p", "still8", "--lib",
-    ]);
+    command.current_dir(root()).args(["run", "nightly", "cargo", "test", "--quiet", "-p", "still8", "--lib"]);
     command
         .args(["--target", TARGET, "--target-dir", "target/sanitizer"])
         .env("RUSTFLAGS", "-Zsanitizer=address");
-    command
-        .env_remove("CARGO")
-        .env_remove("RUSTC")
-        .env_remove("RUSTUP_TOOLCHAIN");
-    Some(Step {
-        what: "the runtime under AddressSanitizer",
-        command,
-    })
+    command.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
+    Some(Step { what: "the runtime under AddressSanitizer", command })
 }

@@ -44,26 +44,17 @@ pub struct Options {
 /// By the exit codes of the command contract. A missed limit is not an error here, see [`missed`].
 pub fn run(options: &Options, console: Console) -> Result<Report> {
     if options.samples == Some(0) {
-        return Err(Failure::Usage(
-            "--samples 0: nothing to validate; give 1 or more".into(),
-        ));
+        return Err(Failure::Usage("--samples 0: nothing to validate; give 1 or more".into()));
     }
     let (model, runner) = open(options, console)?;
     let recipe = model.recipe();
-    let mut data = model.dataset(if options.data == "full" {
-        DataKind::Full
-    } else {
-        DataKind::Test
-    })?;
+    let mut data = model.dataset(if options.data == "full" { DataKind::Full } else { DataKind::Test })?;
     if let Some(samples) = options.samples {
         data.thin(samples);
     }
 
     let float = float_outputs(&model.student()?, &data, "float student", console)?;
-    let teacher = model
-        .teacher()?
-        .map(|path| float_outputs(&path, &data, "teacher", console))
-        .transpose()?;
+    let teacher = model.teacher()?.map(|path| float_outputs(&path, &data, "teacher", console)).transpose()?;
     let host = engine::run(Place::Host, &runner, &data, false, console)?;
     let mut mismatches = None;
     let mut outputs = host.outputs;
@@ -109,20 +100,15 @@ pub fn missed(report: &Report) -> Result<()> {
         .iter()
         .filter(|verdict| !verdict.passed)
         .map(|verdict| {
-            let value = verdict
-                .value
-                .map_or_else(|| "not measured".to_owned(), |value| format!("{value:.4}"));
+            let value =
+                verdict.value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.4}"));
             format!("{}: {value}, limit {}", verdict.name, verdict.limit)
         })
         .collect();
     if missed.is_empty() {
         Ok(())
     } else {
-        Err(Failure::Missed(format!(
-            "{} misses its limits: {}",
-            report.model,
-            missed.join("; ")
-        )))
+        Err(Failure::Missed(format!("{} misses its limits: {}", report.model, missed.join("; "))))
     }
 }
 
@@ -138,10 +124,7 @@ fn open(options: &Options, console: Console) -> Result<(Model, HostRunner)> {
     }
     let runner = HostRunner::open(path)?;
     let name = runner.plan().name().to_owned();
-    let folder = options
-        .of
-        .clone()
-        .unwrap_or_else(|| root().join("models").join(&name));
+    let folder = options.of.clone().unwrap_or_else(|| root().join("models").join(&name));
     if !folder.exists() {
         return Err(Failure::Usage(format!(
             "{}: the plan's model `{name}` is not in models/; say with --of FOLDER which model it was made from",
@@ -150,13 +133,8 @@ fn open(options: &Options, console: Console) -> Result<(Model, HostRunner)> {
     }
     let model = Model::open(&folder)?;
     let student = files::sha256_file(&model.student()?)?;
-    let source: String = runner
-        .plan()
-        .header()
-        .source_sha256
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let source: String =
+        runner.plan().header().source_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     if source != student {
         console.warn(format!(
             "{} was not made from this student of {}: its source has another hash",
@@ -185,14 +163,10 @@ pub fn float_outputs(onnx: &Path, data: &Dataset, what: &str, console: Console) 
         let input = ArrayD::from_shape_vec(shape.clone(), sample.to_vec())
             .map_err(|error| Failure::data(onnx, error))?;
         let outputs = oracle.run(&[input])?;
-        Ok(outputs
-            .first()
-            .map_or_else(Vec::new, |logits| logits.iter().copied().collect()))
+        Ok(outputs.first().map_or_else(Vec::new, |logits| logits.iter().copied().collect()))
     };
-    let (_, tensor) = data
-        .inputs
-        .first()
-        .ok_or_else(|| Failure::Data(format!("{}: no input", data.origin)))?;
+    let (_, tensor) =
+        data.inputs.first().ok_or_else(|| Failure::Data(format!("{}: no input", data.origin)))?;
     let bar = console.progress(&format!("running the {what}"));
     bar.start(data.samples());
     run_float(network, tensor, |_| bar.step())

@@ -29,31 +29,19 @@ pub fn decode(plan: &Plan<'_>) -> Network {
         }),
         ..Network::default()
     };
-    network.inputs = (0..plan.input_count())
-        .filter_map(|i| plan.input(i))
-        .map(|io| port(plan, &io))
-        .collect();
-    network.outputs = (0..plan.output_count())
-        .filter_map(|i| plan.output(i))
-        .map(|io| port(plan, &io))
-        .collect();
+    network.inputs =
+        (0..plan.input_count()).filter_map(|i| plan.input(i)).map(|io| port(plan, &io)).collect();
+    network.outputs =
+        (0..plan.output_count()).filter_map(|i| plan.output(i)).map(|io| port(plan, &io)).collect();
     for record in plan.ops() {
-        let operands: Vec<usize> = plan
-            .operands_of(record)
-            .unwrap_or_default()
-            .iter()
-            .map(|&tensor| tensor.into())
-            .collect();
+        let operands: Vec<usize> =
+            plan.operands_of(record).unwrap_or_default().iter().map(|&tensor| tensor.into()).collect();
         let (inputs, outputs) = operands.split_at(usize::from(record.inputs));
         let Some(kind) = kind(plan, record) else {
             continue;
         };
-        let mut op = Op {
-            name: plan.text(record.name).to_owned(),
-            kind,
-            inputs: inputs.to_vec(),
-            output: outputs[0],
-        };
+        let mut op =
+            Op { name: plan.text(record.name).to_owned(), kind, inputs: inputs.to_vec(), output: outputs[0] };
         let packed = op.kind.weights().to_vec();
         shrink_weights(&network, &mut op);
         let plain = pack::unpack(&network, &op, plan.family(), &packed);
@@ -83,10 +71,7 @@ fn read<P: AnyBitPattern>(plan: &Plan<'_>, op: &OpRecord) -> P {
 
 fn data<T: AnyBitPattern>(plan: &Plan<'_>, data: DataRef) -> Vec<T> {
     let bytes = &plan.data()[data.offset as usize..(data.offset + data.bytes) as usize];
-    bytes
-        .chunks_exact(size_of::<T>())
-        .map(pod_read_unaligned)
-        .collect()
+    bytes.chunks_exact(size_of::<T>()).map(pod_read_unaligned).collect()
 }
 
 const NOTHING: DataRef = DataRef { offset: 0, bytes: 0 };
@@ -98,40 +83,19 @@ fn kind(plan: &Plan<'_>, op: &OpRecord) -> Option<Kind> {
         let params: Conv2dParams = read(plan, op);
         let weights = data(plan, params.weights);
         let channels: Vec<ChannelRecord> = data(plan, params.channels);
-        (
-            Conv2dParams {
-                weights: NOTHING,
-                channels: NOTHING,
-                scratch: NOTHING,
-                ..params
-            },
-            weights,
-            channels,
-        )
+        (Conv2dParams { weights: NOTHING, channels: NOTHING, scratch: NOTHING, ..params }, weights, channels)
     };
     Some(if code(OpCode::Conv2d) {
         let (params, weights, channels) = conv();
-        Kind::Conv2d {
-            params,
-            weights,
-            channels,
-        }
+        Kind::Conv2d { params, weights, channels }
     } else if code(OpCode::DepthwiseConv2d) {
         let (params, weights, channels) = conv();
-        Kind::DepthwiseConv2d {
-            params,
-            weights,
-            channels,
-        }
+        Kind::DepthwiseConv2d { params, weights, channels }
     } else if code(OpCode::FullyConnected) {
         let params: FullyConnectedParams = read(plan, op);
         let (weights, channels) = (data(plan, params.weights), data(plan, params.channels));
         Kind::FullyConnected {
-            params: FullyConnectedParams {
-                weights: NOTHING,
-                channels: NOTHING,
-                ..params
-            },
+            params: FullyConnectedParams { weights: NOTHING, channels: NOTHING, ..params },
             weights,
             channels,
         }
@@ -150,13 +114,9 @@ fn kind(plan: &Plan<'_>, op: &OpRecord) -> Option<Kind> {
     } else if code(OpCode::Transpose) {
         Kind::Transpose(read(plan, op))
     } else if code(OpCode::Softmax) {
-        Kind::Softmax {
-            table: data(plan, read::<SoftmaxParams>(plan, op).table),
-        }
+        Kind::Softmax { table: data(plan, read::<SoftmaxParams>(plan, op).table) }
     } else if code(OpCode::Table) {
-        Kind::Table {
-            table: data(plan, read::<TableParams>(plan, op).table),
-        }
+        Kind::Table { table: data(plan, read::<TableParams>(plan, op).table) }
     } else {
         return None;
     })

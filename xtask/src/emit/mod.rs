@@ -33,12 +33,7 @@ pub struct Emitted {
 /// [`Failure::Unsupported`] where the network exceeds what the format can say.
 pub fn emit(network: &Network, family: Family) -> Result<Emitted> {
     let memory = plan_memory(network, family);
-    let mut writer = Writer {
-        strings: vec![],
-        operands: vec![],
-        params: vec![],
-        data: vec![],
-    };
+    let mut writer = Writer { strings: vec![], operands: vec![], params: vec![], data: vec![] };
     writer.text(&network.name)?;
     // The name ends at the NUL.
     writer.strings.push(0);
@@ -62,9 +57,7 @@ pub fn emit(network: &Network, family: Family) -> Result<Emitted> {
     for (index, op) in network.ops.iter().enumerate() {
         let operands = word(writer.operands.len())?;
         for &tensor in op.inputs.iter().chain([&op.output]) {
-            writer
-                .operands
-                .push(u16::try_from(tensor).map_err(|_| too_large("tensors"))?);
+            writer.operands.push(u16::try_from(tensor).map_err(|_| too_large("tensors"))?);
         }
         let packed = pack::pack(network, op, family);
         let scratch = memory.scratch[index];
@@ -81,10 +74,7 @@ pub fn emit(network: &Network, family: Family) -> Result<Emitted> {
         });
     }
     let mut io = Vec::new();
-    for (kind, ports) in [
-        (io_kind::INPUT, &network.inputs),
-        (io_kind::OUTPUT, &network.outputs),
-    ] {
+    for (kind, ports) in [(io_kind::INPUT, &network.inputs), (io_kind::OUTPUT, &network.outputs)] {
         for port in ports {
             io.push(writer.port(kind, port)?);
         }
@@ -93,11 +83,7 @@ pub fn emit(network: &Network, family: Family) -> Result<Emitted> {
     let mut sections: Vec<(u32, u32, Vec<u8>)> = vec![
         (section::TENSORS, SECTION_REQUIRED, cast_slice(&tensors).to_vec()),
         (section::OPS, SECTION_REQUIRED, cast_slice(&ops).to_vec()),
-        (
-            section::OPERANDS,
-            SECTION_REQUIRED,
-            cast_slice(&writer.operands).to_vec(),
-        ),
+        (section::OPERANDS, SECTION_REQUIRED, cast_slice(&writer.operands).to_vec()),
         (section::PARAMS, SECTION_REQUIRED, writer.params),
         (section::IO, SECTION_REQUIRED, cast_slice(&io).to_vec()),
         (section::STRINGS, SECTION_REQUIRED, writer.strings),
@@ -195,20 +181,14 @@ impl Writer {
         let at = self.strings.len();
         self.strings.extend_from_slice(text.as_bytes());
         let small = |value: usize| u16::try_from(value).map_err(|_| too_large("text"));
-        Ok(StrRef {
-            offset: small(at)?,
-            bytes: small(text.len())?,
-        })
+        Ok(StrRef { offset: small(at)?, bytes: small(text.len())? })
     }
 
     fn blob(&mut self, bytes: &[u8]) -> Result<DataRef> {
         self.data.resize(self.data.len().next_multiple_of(ALIGNMENT), 0);
         let offset = word(self.data.len())?;
         self.data.extend_from_slice(bytes);
-        Ok(DataRef {
-            offset,
-            bytes: word(bytes.len())?,
-        })
+        Ok(DataRef { offset, bytes: word(bytes.len())? })
     }
 
     fn record<P: Pod>(&mut self, params: &P) -> Result<(u32, u16)> {
@@ -225,10 +205,7 @@ impl Writer {
                 let mut params = *params;
                 params.weights = self.blob(cast_slice(packed))?;
                 params.channels = self.blob(cast_slice(channels))?;
-                params.scratch = DataRef {
-                    offset: word(scratch.0)?,
-                    bytes: word(scratch.1)?,
-                };
+                params.scratch = DataRef { offset: word(scratch.0)?, bytes: word(scratch.1)? };
                 self.record(&params)
             }
             Kind::FullyConnected { params, channels, .. } => {
@@ -266,14 +243,7 @@ impl Writer {
             shape[axis] = word(port.shape[axis])?;
         }
         let tensor = u16::try_from(port.tensor).map_err(|_| too_large("tensors"))?;
-        Ok(IoRecord {
-            tensor,
-            kind,
-            rank: rank as u8,
-            permutation,
-            shape,
-            name: self.text(&port.name)?,
-        })
+        Ok(IoRecord { tensor, kind, rank: rank as u8, permutation, shape, name: self.text(&port.name)? })
     }
 }
 

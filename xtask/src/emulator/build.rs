@@ -67,16 +67,13 @@ fn build_app(board: &Board, plan: &Path) -> Result<PathBuf> {
     let (_lock, copy) = copy().map_err(|error| Failure::data(&folder, error))?;
     let elf = run_cargo(board, "app", Some(&plan))?;
     fs::copy(&elf, copy.path()).map_err(|error| Failure::data(&elf, error))?;
-    copy.persist(&image)
-        .map_err(|error| Failure::data(&image, error))?;
+    copy.persist(&image).map_err(|error| Failure::data(&image, error))?;
     Ok(image)
 }
 
 fn target_dir(board: &Board) -> PathBuf {
     let suffix = if board.portable_kernels { "-portable" } else { "" };
-    boards::root()
-        .join("target/firmware")
-        .join(format!("{}{suffix}", board.name))
+    boards::root().join("target/firmware").join(format!("{}{suffix}", board.name))
 }
 
 /// Builds the binary and returns its path.
@@ -84,50 +81,24 @@ fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>) -> Result<PathBuf
     let std = find_std(&board.target)?;
     let target_dir = target_dir(board);
     let mut command = std.cargo(&board.target);
-    let transport = if board.log == Some(Log::Rtt) {
-        "rtt"
-    } else {
-        "semihosting"
-    };
-    let features = if plan.is_some() {
-        format!("app,{transport}")
-    } else {
-        transport.into()
-    };
+    let transport = if board.log == Some(Log::Rtt) { "rtt" } else { "semihosting" };
+    let features = if plan.is_some() { format!("app,{transport}") } else { transport.into() };
     // The firmware's own configuration is read only by a cargo that runs in its folder.
     command.current_dir(boards::root().join("firmware"));
-    command.args([
-        "build",
-        "--release",
-        "--no-default-features",
-        "--features",
-        &features,
-    ]);
-    command
-        .args(["--bin", binary, "--target", &board.target])
-        .arg("--target-dir")
-        .arg(&target_dir);
-    command
-        .env("STILL8_BOARD", &board.name)
-        .env("STILL8_CORE", board.kernels());
+    command.args(["build", "--release", "--no-default-features", "--features", &features]);
+    command.args(["--bin", binary, "--target", &board.target]).arg("--target-dir").arg(&target_dir);
+    command.env("STILL8_BOARD", &board.name).env("STILL8_CORE", board.kernels());
     match plan {
         Some(plan) => command.env("STILL8_PLAN", plan),
         None => command.env_remove("STILL8_PLAN"),
     };
-    let flags = if board.memory.is_some() {
-        format!("-Ctarget-cpu={}", board.core)
-    } else {
-        String::new()
-    };
+    let flags = if board.memory.is_some() { format!("-Ctarget-cpu={}", board.core) } else { String::new() };
     command.env("CARGO_ENCODED_RUSTFLAGS", flags);
     if board.memory.is_none() {
         command.env(linker_variable(&board.target), "aarch64-linux-gnu-gcc");
     }
     // These describe the host's build, which may have started this one.
-    command
-        .env_remove("CARGO_BUILD_TARGET")
-        .env_remove("CARGO_TARGET_DIR")
-        .env_remove("RUSTFLAGS");
+    command.env_remove("CARGO_BUILD_TARGET").env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
 
     let finished = process::run(&mut command, LIMIT, REMEDY)?;
     if finished.success() {
@@ -159,9 +130,7 @@ fn memory_excess(board: &Board, text: &str) -> Option<Failure> {
         for quote in ["region '", "region `"] {
             for (at, mark) in text.match_indices(&format!("{quote}{region}'")) {
                 let rest = text[at + mark.len()..].trim_start_matches(':');
-                let digits = rest
-                    .strip_prefix(" overflowed by ")
-                    .and_then(|rest| rest.split(' ').next());
+                let digits = rest.strip_prefix(" overflowed by ").and_then(|rest| rest.split(' ').next());
                 let digits = digits.map(|digits| digits.trim_end_matches(|c: char| !c.is_ascii_digit()));
                 let overflow = digits.and_then(|digits| digits.parse().ok()).unwrap_or(0);
                 // Sections follow one another, so that the last one's excess is the region's.
@@ -176,10 +145,7 @@ fn memory_excess(board: &Board, text: &str) -> Option<Failure> {
         .map(|(region, bytes)| {
             let (what, have) = match region {
                 "FLASH" => ("code and plan exceed the flash", memory.flash.length),
-                _ => (
-                    "arena and statics exceed the RAM",
-                    memory.ram.length - memory.stack_bytes,
-                ),
+                _ => ("arena and statics exceed the RAM", memory.ram.length - memory.stack_bytes),
             };
             format!("{what} ({have} bytes) by {bytes} bytes")
         })

@@ -18,10 +18,7 @@ pub fn decode(path: &Path, elf: &[u8], frames: &[u8]) -> Result<Vec<String>> {
     loop {
         match decoder.decode() {
             Ok(frame) => {
-                let level = frame
-                    .level()
-                    .map(|level| level.as_str())
-                    .filter(|&level| level != "info");
+                let level = frame.level().map(|level| level.as_str()).filter(|&level| level != "info");
                 let level = level.map(|level| format!("{level}: ")).unwrap_or_default();
                 lines.push(format!("{level}{}", frame.display_message()));
             }

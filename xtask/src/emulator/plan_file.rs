@@ -20,10 +20,7 @@ impl PlanFile {
     /// [`Failure::Data`] where it cannot be read or is no plan.
     pub fn read(path: &Path) -> Result<Self> {
         let runner = HostRunner::new(&files::read(path)?).map_err(|error| Failure::data(path, error))?;
-        Ok(Self {
-            path: path.to_owned(),
-            runner,
-        })
+        Ok(Self { path: path.to_owned(), runner })
     }
 
     /// Where it lies.

@@ -34,11 +34,7 @@ pub(super) struct Lines(HashMap<String, String>);
 impl Lines {
     pub(super) fn parse(text: &str) -> Self {
         let lines = text.lines().filter_map(|line| line.split_once('='));
-        Self(
-            lines
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect(),
-        )
+        Self(lines.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
     }
 
     pub(super) fn text(&self, key: &str) -> Option<&str> {

@@ -66,15 +66,10 @@ pub fn run_on(board: &Board, plan: &Path, inputs: &[i8], profile: bool) -> Resul
 /// [`Failure::Missing`] without emulator; [`Failure::Usage`] for a board that no machine of qemu is.
 pub fn run_app(board: &Board, elf: &Path) -> Result<(Vec<String>, bool)> {
     let Run::Qemu { machine, .. } = &board.run else {
-        return Err(Failure::Usage(format!(
-            "{} does not run in qemu-system-arm",
-            board.name
-        )));
+        return Err(Failure::Usage(format!("{} does not run in qemu-system-arm", board.name)));
     };
     let mut command = system_command(machine);
-    command
-        .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
-        .arg(elf);
+    command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(elf);
     let finished = process::run(&mut command, START_LIMIT, REMEDY)?;
     let mut lines = decode(elf, &finished)?;
     if !finished.success() {
@@ -93,9 +88,7 @@ pub fn count_loop(board: &Board, iterations: u32) -> Result<f64> {
     let folder = Folder::new(&[], &[])?;
     let mode = [String::from("loop"), iterations.to_string()];
     let (_, lines) = folder.run(board, &runner, &mode, START_LIMIT)?;
-    let ticks = lines
-        .number("ticks")
-        .ok_or_else(|| Failure::Data("the runner reports no ticks".into()))?;
+    let ticks = lines.number("ticks").ok_or_else(|| Failure::Data("the runner reports no ticks".into()))?;
     instructions(board, ticks)
         .ok_or_else(|| Failure::Usage(format!("{} does not count instructions", board.name)))
 }
@@ -106,26 +99,14 @@ fn excess(board: &Board, runner: &Path, file: &PlanFile, profile: bool) -> Resul
         return Ok(None);
     };
     let plan = file.plan_for(board.family())?;
-    let arena = memory
-        .arena
-        .map_or_else(|| unused_ram(runner), |arena| Ok(arena.length))?;
-    let counters = if profile {
-        size_of::<u64>() * plan.ops().len()
-    } else {
-        0
-    };
+    let arena = memory.arena.map_or_else(|| unused_ram(runner), |arena| Ok(arena.length))?;
+    let counters = if profile { size_of::<u64>() * plan.ops().len() } else { 0 };
     let arena_bytes = plan.arena_bytes().next_multiple_of(16) + counters;
-    let needs = [
-        ("plan", file.bytes().len() as u64, memory.plan.length),
-        ("arena", arena_bytes as u64, arena),
-    ];
+    let needs =
+        [("plan", file.bytes().len() as u64, memory.plan.length), ("arena", arena_bytes as u64, arena)];
     let excess = needs.iter().find(|(_, need, have)| need > have);
     Ok(excess.map(|(what, need, have)| {
-        format!(
-            "{} has {have} bytes for the {what}, {} too few",
-            board.name,
-            need - have
-        )
+        format!("{} has {have} bytes for the {what}, {} too few", board.name, need - have)
     }))
 }
 
@@ -138,14 +119,8 @@ fn run_built(
 ) -> Result<RunReport> {
     let plan = file.plan_for(board.family())?;
     let elements = |io: Io<'_>| io.shape.iter().map(|&dim| dim as usize).product::<usize>();
-    let input_bytes: usize = (0..plan.input_count())
-        .filter_map(|i| plan.input(i))
-        .map(elements)
-        .sum();
-    let output_bytes: usize = (0..plan.output_count())
-        .filter_map(|i| plan.output(i))
-        .map(elements)
-        .sum();
+    let input_bytes: usize = (0..plan.input_count()).filter_map(|i| plan.input(i)).map(elements).sum();
+    let output_bytes: usize = (0..plan.output_count()).filter_map(|i| plan.output(i)).map(elements).sum();
     if input_bytes == 0 || !inputs.len().is_multiple_of(input_bytes) {
         return Err(Failure::Data(format!(
             "{} input bytes are no whole number of samples of {input_bytes} bytes",
@@ -176,11 +151,7 @@ fn run_built(
         instructions_per_sample: lines.number("ticks").filter(|_| samples > 0).and_then(per_sample),
         ops: (0..plan.ops().len()).map_while(op_mean).collect(),
         stack_bytes: lines.number("stack_bytes"),
-        static_bytes: board
-            .memory
-            .map(|_| size(runner))
-            .transpose()?
-            .map(|size| size.static_bytes()),
+        static_bytes: board.memory.map(|_| size(runner)).transpose()?.map(|size| size.static_bytes()),
         self_test: lines.text("self_test").unwrap_or_default().into(),
         log,
     })
@@ -206,10 +177,7 @@ impl Folder {
         let create = || -> std::io::Result<_> {
             let folder = tempfile::tempdir()?;
             fs::write(folder.path().join("plan.s8"), plan)?;
-            fs::write(
-                folder.path().join("input"),
-                bytemuck::cast_slice::<i8, u8>(inputs),
-            )?;
+            fs::write(folder.path().join("input"), bytemuck::cast_slice::<i8, u8>(inputs))?;
             Ok(Self(folder))
         };
         create().map_err(|error| Failure::Data(format!("no temporary folder: {error}")))
@@ -229,13 +197,7 @@ impl Folder {
         limit: Duration,
     ) -> Result<(Vec<String>, Lines)> {
         let mut command = match (&board.run, &board.memory) {
-            (
-                Run::Qemu {
-                    machine,
-                    icount_shift,
-                },
-                Some(memory),
-            ) => {
+            (Run::Qemu { machine, icount_shift }, Some(memory)) => {
                 let arguments: String = ["runner", "input", "output", "report"]
                     .into_iter()
                     .chain(mode.iter().map(String::as_str))
@@ -243,23 +205,15 @@ impl Folder {
                     .collect();
                 let mut command = system_command(machine);
                 command.args(["-icount", &format!("shift={icount_shift}")]);
-                command.args([
-                    "-semihosting-config",
-                    &format!("enable=on,target=native{arguments}"),
-                ]);
+                command.args(["-semihosting-config", &format!("enable=on,target=native{arguments}")]);
                 let address = memory.plan.origin;
-                command.args([
-                    "-device",
-                    &format!("loader,file=plan.s8,addr={address:#x},force-raw=on"),
-                ]);
+                command.args(["-device", &format!("loader,file=plan.s8,addr={address:#x},force-raw=on")]);
                 command.arg("-kernel").arg(runner);
                 command
             }
             (Run::QemuUser { cpu }, _) => {
                 let mut command = Command::new("qemu-aarch64");
-                command
-                    .args(["-L", "/usr/aarch64-linux-gnu", "-cpu", cpu])
-                    .arg(runner);
+                command.args(["-L", "/usr/aarch64-linux-gnu", "-cpu", cpu]).arg(runner);
                 command.args(["plan.s8", "input", "output", "report"]).args(mode);
                 command
             }
@@ -291,9 +245,7 @@ impl Folder {
 
 fn system_command(machine: &str) -> Command {
     let mut command = Command::new("qemu-system-arm");
-    command.args([
-        "-M", machine, "-display", "none", "-monitor", "none", "-serial", "none",
-    ]);
+    command.args(["-M", machine, "-display", "none", "-monitor", "none", "-serial", "none"]);
     command
 }
 

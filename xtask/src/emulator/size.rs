@@ -62,9 +62,7 @@ pub(super) fn unused_ram(elf: &Path) -> Result<u64> {
     let file = object::File::parse(&*bytes).map_err(|error| Failure::data(elf, error))?;
     let address = |name: &str| {
         let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
-        symbol
-            .map(|symbol| symbol.address())
-            .ok_or_else(|| Failure::data(elf, format!("no symbol {name}")))
+        symbol.map(|symbol| symbol.address()).ok_or_else(|| Failure::data(elf, format!("no symbol {name}")))
     };
     Ok(address("_stack_end")?.saturating_sub(address("__sheap")?.next_multiple_of(16)))
 }

@@ -34,12 +34,7 @@ fn network() -> Network {
         left: 0,
         reserved: 0,
     };
-    let tensor = |len, zero_point| Tensor {
-        shape: [1, 1, 1, len],
-        scale: 0.1,
-        zero_point,
-        view_of: None,
-    };
+    let tensor = |len, zero_point| Tensor { shape: [1, 1, 1, len], scale: 0.1, zero_point, view_of: None };
     let port = |name: &str, len, tensor| Port {
         name: name.into(),
         shape: vec![1, len],
@@ -57,25 +52,13 @@ fn network() -> Network {
         weights: numbers(1).take(INPUTS * OUTPUTS).collect(),
         channels: numbers(2).take(OUTPUTS).map(channel).collect(),
     };
-    let table = Kind::Table {
-        table: (0..256).map(|i| (i / 2) as i8).collect(),
-    };
+    let table = Kind::Table { table: (0..256).map(|i| (i / 2) as i8).collect() };
     Network {
         name: "tiny".into(),
         tensors: vec![tensor(INPUTS, 0), tensor(OUTPUTS, 3), tensor(OUTPUTS, 3)],
         ops: vec![
-            Op {
-                name: "dense".into(),
-                kind: fully_connected,
-                inputs: vec![0],
-                output: 1,
-            },
-            Op {
-                name: "squash".into(),
-                kind: table,
-                inputs: vec![1],
-                output: 2,
-            },
+            Op { name: "dense".into(), kind: fully_connected, inputs: vec![0], output: 1 },
+            Op { name: "squash".into(), kind: table, inputs: vec![1], output: 2 },
         ],
         inputs: vec![port("x", INPUTS, 0)],
         outputs: vec![port("y", OUTPUTS, 2)],
@@ -93,18 +76,11 @@ struct Case {
 fn case(family: Family, change: impl FnOnce(&mut Network)) -> Case {
     let mut network = network();
     let inputs: Vec<i8> = numbers(3).take(INPUTS * SAMPLES).collect();
-    let runs: Vec<Golden> = inputs
-        .chunks(INPUTS)
-        .map(|input| run_on_host(&network, input))
-        .collect();
+    let runs: Vec<Golden> = inputs.chunks(INPUTS).map(|input| run_on_host(&network, input)).collect();
     let outputs = runs.iter().flat_map(|run| run.output.clone()).collect();
     network.golden = runs.into_iter().next();
     change(&mut network);
-    Case {
-        plan: write_plan(&network, family),
-        inputs,
-        outputs,
-    }
+    Case { plan: write_plan(&network, family), inputs, outputs }
 }
 
 fn write_plan(network: &Network, family: Family) -> tempfile::NamedTempFile {
@@ -122,11 +98,7 @@ fn run_on_host(network: &Network, input: &[i8]) -> Golden {
     session.input(0).unwrap().copy_from_slice(input);
     let mut op_crcs = Vec::new();
     session.run_observed(|_, output| op_crcs.push(CRC32.checksum(bytemuck::cast_slice(output))));
-    Golden {
-        input: input.to_vec(),
-        output: session.output(0).unwrap().to_vec(),
-        op_crcs,
-    }
+    Golden { input: input.to_vec(), output: session.output(0).unwrap().to_vec(), op_crcs }
 }
 
 /// `None`, with a word on it, where this machine has no emulator or compiler for the board.
@@ -148,11 +120,7 @@ fn equals_the_host(board: &Board) {
     assert_eq!(report.outputs, case.outputs);
     assert_eq!((report.samples, report.self_test.as_str()), (SAMPLES, "passed"));
     assert_eq!(report.kernels, board.core.family().name());
-    assert!(
-        report.log.iter().any(|line| line == "golden: PASS"),
-        "{:?}",
-        report.log
-    );
+    assert!(report.log.iter().any(|line| line == "golden: PASS"), "{:?}", report.log);
     assert!(report.ops.is_empty());
     if board.memory.is_none() {
         return;
@@ -162,11 +130,7 @@ fn equals_the_host(board: &Board) {
     let whole = report.instructions_per_sample.unwrap();
     let parts: u64 = profiled.ops.iter().sum();
     assert_eq!(profiled.ops.len(), 2);
-    assert!(
-        profiled.ops[0] > 50 && whole > parts as f64 * 0.8,
-        "{whole} against {:?}",
-        profiled.ops
-    );
+    assert!(profiled.ops[0] > 50 && whole > parts as f64 * 0.8, "{whole} against {:?}", profiled.ops);
     assert!(report.stack_bytes.unwrap() >= 64 && report.static_bytes.unwrap() > 0);
 }
 
@@ -177,11 +141,7 @@ fn counts_a_known_loop(board: &Board) {
             return;
         };
         let error = counted / (2.0 * f64::from(iterations)) - 1.0;
-        assert!(
-            error.abs() < 0.01,
-            "{}: {counted} for {iterations} iterations",
-            board.name
-        );
+        assert!(error.abs() < 0.01, "{}: {counted} for {iterations} iterations", board.name);
     }
 }
 
@@ -223,12 +183,7 @@ fn a_large_arena_moves_cortex_m0_to_the_larger_board() {
     let case = case(Family::Portable, |network| {
         // A graph output of its own that nothing else uses makes the arena large.
         network.golden = None;
-        let wide = Tensor {
-            shape: [1, 1, 1, 20_000],
-            scale: 0.1,
-            zero_point: 0,
-            view_of: None,
-        };
+        let wide = Tensor { shape: [1, 1, 1, 20_000], scale: 0.1, zero_point: 0, view_of: None };
         network.tensors.push(wide);
         network.inputs.push(Port {
             name: "wide".into(),
@@ -258,14 +213,7 @@ fn wrong_self_test_names_the_op() {
     let Some(report) = available(run_plan(Core::CortexM4, case.plan.path(), &[], false)) else {
         return;
     };
-    assert!(
-        report
-            .log
-            .iter()
-            .any(|line| line == "golden: FAIL at op 1 (squash)"),
-        "{:?}",
-        report.log
-    );
+    assert!(report.log.iter().any(|line| line == "golden: FAIL at op 1 (squash)"), "{:?}", report.log);
     assert_eq!((report.samples, report.instructions_per_sample), (0, None));
 }
 
@@ -275,16 +223,8 @@ fn another_family_and_a_partial_sample_are_refused() {
     let Some(error) = refused(run_plan(Core::CortexM4, case.plan.path(), &case.inputs, false)) else {
         return;
     };
-    assert!(
-        error.contains("portable") && error.contains("--family dsp"),
-        "{error}"
-    );
-    let Some(error) = refused(run_plan(
-        Core::CortexM3,
-        case.plan.path(),
-        &case.inputs[1..],
-        false,
-    )) else {
+    assert!(error.contains("portable") && error.contains("--family dsp"), "{error}");
+    let Some(error) = refused(run_plan(Core::CortexM3, case.plan.path(), &case.inputs[1..], false)) else {
         return;
     };
     assert!(error.contains("whole number of samples"), "{error}");
@@ -310,10 +250,7 @@ fn an_application_classifies_its_golden_input() {
         let elf = build(&board, Image::App(case.plan.path())).unwrap();
         let plan_bytes = case.plan.path().metadata().unwrap().len();
         let size = size(&elf).unwrap();
-        assert!(
-            size.rodata > plan_bytes && size.text > 4000 && size.bss > 0,
-            "{size:?}"
-        );
+        assert!(size.rodata > plan_bytes && size.text > 4000 && size.bss > 0, "{size:?}");
         assert_eq!(size.code_bytes(plan_bytes) + plan_bytes, size.flash_bytes());
     }
 }
@@ -321,9 +258,7 @@ fn an_application_classifies_its_golden_input() {
 #[test]
 fn a_plan_that_exceeds_flash_says_by_how_much() {
     let board = boards::find("microbit").unwrap();
-    let case = case(Family::Portable, |network| {
-        network.lineage = Some("#".repeat(250_000))
-    });
+    let case = case(Family::Portable, |network| network.lineage = Some("#".repeat(250_000)));
     let Some(error) = refused_app(&board, case.plan.path()) else {
         return;
     };

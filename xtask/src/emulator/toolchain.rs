@@ -33,17 +33,10 @@ impl Std {
         match self {
             Self::Installed => Command::new(own()),
             Self::Debian => {
-                let cargo = if PathBuf::from(DEBIAN_CARGO).is_file() {
-                    DEBIAN_CARGO.into()
-                } else {
-                    own()
-                };
+                let cargo = if PathBuf::from(DEBIAN_CARGO).is_file() { DEBIAN_CARGO.into() } else { own() };
                 let mut command = Command::new(cargo);
                 // The crates themselves deny unstable features, which this variable would let pass.
-                command
-                    .env("RUSTC", DEBIAN_RUSTC)
-                    .env("RUSTC_BOOTSTRAP", "1")
-                    .env_remove("RUSTUP_TOOLCHAIN");
+                command.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTUP_TOOLCHAIN");
                 if target.contains("linux") {
                     command.arg("-Zbuild-std=std,panic_abort");
                 } else {
@@ -68,10 +61,7 @@ impl Std {
 
 /// The variable that sets the linker of a target.
 pub(super) fn linker_variable(target: &str) -> String {
-    format!(
-        "CARGO_TARGET_{}_LINKER",
-        target.to_uppercase().replace(['-', '.'], "_")
-    )
+    format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace(['-', '.'], "_"))
 }
 
 /// Finds a standard library for `target`.
@@ -85,9 +75,7 @@ pub fn find_std(target: &str) -> Result<Std> {
     if has_debian_sources() {
         return Ok(Std::Debian);
     }
-    Err(Failure::Missing(format!(
-        "there is no Rust standard library for {target}; {REMEDY}"
-    )))
+    Err(Failure::Missing(format!("there is no Rust standard library for {target}; {REMEDY}")))
 }
 
 fn is_installed(target: &str) -> bool {
@@ -100,18 +88,11 @@ fn is_installed(target: &str) -> bool {
 
 fn has_debian_sources() -> bool {
     let sysroot = first_line(Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"]));
-    sysroot.is_some_and(|sysroot| {
-        PathBuf::from(sysroot)
-            .join("lib/rustlib/src/rust/library/core")
-            .is_dir()
-    })
+    sysroot.is_some_and(|sysroot| PathBuf::from(sysroot).join("lib/rustlib/src/rust/library/core").is_dir())
 }
 
 fn first_line(command: &mut Command) -> Option<String> {
     let finished = process::run(command, Duration::from_secs(20), "").ok()?;
     let text = String::from_utf8(finished.stdout).ok()?;
-    text.lines()
-        .next()
-        .filter(|_| finished.status.is_some_and(|status| status.success()))
-        .map(str::to_owned)
+    text.lines().next().filter(|_| finished.status.is_some_and(|status| status.success())).map(str::to_owned)
 }

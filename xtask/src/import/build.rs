@@ -37,14 +37,7 @@ pub fn build(source: &GraphProto, opset: i64, folder: &Path, complaints: &mut Co
             continue;
         };
         let complained = complaints.contains(index);
-        match step(
-            &mut Call {
-                scope: &mut scope,
-                node,
-                folder,
-            },
-            complained,
-        ) {
+        match step(&mut Call { scope: &mut scope, node, folder }, complained) {
             Ok(()) => {}
             Err(Failure::Unsupported(reason)) => {
                 complaints.add(index, reason);
@@ -78,30 +71,20 @@ fn step(call: &mut Call<'_>, complained: bool) -> Result<()> {
         call.scope.poison(node, constant);
         return Ok(());
     }
-    if let Some(extra) = node
-        .output
-        .iter()
-        .skip(1)
-        .find(|name| !name.is_empty() && call.scope.reads(name) > 0)
+    if let Some(extra) =
+        node.output.iter().skip(1).find(|name| !name.is_empty() && call.scope.reads(name) > 0)
     {
         return refuse(format!("its further output `{extra}` is used"));
     }
     let operands = node.input.iter().filter_map(|name| call.scope.operand(name));
-    let unknown = operands
-        .clone()
-        .any(|operand| matches!(operand, Operand::Unknown { .. }));
+    let unknown = operands.clone().any(|operand| matches!(operand, Operand::Unknown { .. }));
     let operator = OPERATORS.iter().find(|operator| operator.name == node.op_type);
     if unknown {
-        return step_behind_unknown(
-            call,
-            operator.map_or(&[], |operator| operator.constants),
-            constant,
-        );
+        return step_behind_unknown(call, operator.map_or(&[], |operator| operator.constants), constant);
     }
     if constant && fold::knows(&node.op_type) {
         let contents = fold::fold(call)?;
-        call.scope
-            .bind(call.output_name(), Operand::Constant(Rc::new(contents)));
+        call.scope.bind(call.output_name(), Operand::Constant(Rc::new(contents)));
         return Ok(());
     }
     match operator {
@@ -117,10 +100,7 @@ fn step_behind_unknown(call: &mut Call<'_>, constants: &[usize], constant: bool)
         Some(Operand::Constant(_) | Operand::Unknown { constant: true }) | None => false,
     };
     if let Some(i) = constants.iter().find(|&&i| activation(i)) {
-        return refuse(format!(
-            "input {i} (`{}`) must be constant",
-            call.input_name(*i).unwrap_or_default()
-        ));
+        return refuse(format!("input {i} (`{}`) must be constant", call.input_name(*i).unwrap_or_default()));
     }
     if call.node.op_type == "MatMul" && activation(0) && activation(1) {
         return super::ops::dense::refuse_activations();
@@ -156,11 +136,7 @@ fn input_shape(input: &ValueInfoProto) -> Result<Vec<usize>> {
         Some(dimension::Value::DimValue(size)) => usize::try_from(*size).ok(),
         _ => None,
     };
-    let shape = tensor
-        .shape
-        .iter()
-        .flat_map(|shape| &shape.dim)
-        .map(|dim| size(&dim.value))
-        .collect::<Option<_>>();
+    let shape =
+        tensor.shape.iter().flat_map(|shape| &shape.dim).map(|dim| size(&dim.value)).collect::<Option<_>>();
     shape.ok_or_else(|| Failure::Data(format!("input `{}` has no fixed shape", input.name)))
 }

@@ -55,23 +55,17 @@ impl<'a> Call<'a> {
 
     /// A float attribute.
     pub fn float(&self, name: &str) -> Result<Option<f32>> {
-        Ok(self
-            .typed(name, AttributeType::Float)?
-            .map(|attribute| attribute.f))
+        Ok(self.typed(name, AttributeType::Float)?.map(|attribute| attribute.f))
     }
 
     /// An attribute of several integers.
     pub fn ints(&self, name: &str) -> Result<Option<&'a [i64]>> {
-        Ok(self
-            .typed(name, AttributeType::Ints)?
-            .map(|attribute| attribute.ints.as_slice()))
+        Ok(self.typed(name, AttributeType::Ints)?.map(|attribute| attribute.ints.as_slice()))
     }
 
     /// An attribute of several floats.
     pub fn floats(&self, name: &str) -> Result<Option<&'a [f32]>> {
-        Ok(self
-            .typed(name, AttributeType::Floats)?
-            .map(|attribute| attribute.floats.as_slice()))
+        Ok(self.typed(name, AttributeType::Floats)?.map(|attribute| attribute.floats.as_slice()))
     }
 
     /// A text attribute.
@@ -82,18 +76,12 @@ impl<'a> Call<'a> {
 
     /// A tensor attribute.
     pub fn tensor(&self, name: &str) -> Result<Option<&'a TensorProto>> {
-        Ok(self
-            .typed(name, AttributeType::Tensor)?
-            .and_then(|attribute| attribute.t.as_ref()))
+        Ok(self.typed(name, AttributeType::Tensor)?.and_then(|attribute| attribute.t.as_ref()))
     }
 
     /// The name of input `i`, `None` if it is left out.
     pub fn input_name(&self, i: usize) -> Option<&'a str> {
-        self.node
-            .input
-            .get(i)
-            .map(String::as_str)
-            .filter(|name| !name.is_empty())
+        self.node.input.get(i).map(String::as_str).filter(|name| !name.is_empty())
     }
 
     /// The node's first output's name.
@@ -103,9 +91,7 @@ impl<'a> Call<'a> {
 
     /// What input `i` stands for.
     pub fn operand(&self, i: usize) -> Option<Operand> {
-        self.input_name(i)
-            .and_then(|name| self.scope.operand(name))
-            .cloned()
+        self.input_name(i).and_then(|name| self.scope.operand(name)).cloned()
     }
 
     /// Input `i`, which is computed or given.
@@ -125,10 +111,9 @@ impl<'a> Call<'a> {
     fn constant(&self, i: usize) -> Result<Option<std::rc::Rc<Constant>>> {
         match self.operand(i) {
             Some(Operand::Constant(constant)) => Ok(Some(constant)),
-            Some(_) => refuse(format!(
-                "input {i} (`{}`) must be constant",
-                self.input_name(i).unwrap_or_default()
-            )),
+            Some(_) => {
+                refuse(format!("input {i} (`{}`) must be constant", self.input_name(i).unwrap_or_default()))
+            }
             None => Ok(None),
         }
     }
@@ -158,8 +143,7 @@ impl<'a> Call<'a> {
 
     /// [`Call::weights`] that may not be left out.
     pub fn required_weights(&self, i: usize) -> Result<ArrayD<f32>> {
-        self.weights(i)?
-            .map_or_else(|| bad(format!("input {i} is missing")), Ok)
+        self.weights(i)?.map_or_else(|| bad(format!("input {i} is missing")), Ok)
     }
 
     /// Input `i` as one constant number, `None` if it is left out.
@@ -169,10 +153,7 @@ impl<'a> Call<'a> {
         };
         match (numbers.first(), numbers.len()) {
             (Some(number), 1) => Ok(Some(*number)),
-            _ => bad(format!(
-                "input {i} must be one number, not of shape {:?}",
-                numbers.shape()
-            )),
+            _ => bad(format!("input {i} must be one number, not of shape {:?}", numbers.shape())),
         }
     }
 
@@ -210,11 +191,7 @@ impl<'a> Call<'a> {
     /// Adds the node that computes the output.
     pub fn emit(&mut self, op: Op, inputs: Vec<ValueId>, shape: Vec<usize>) -> Result<()> {
         let output = self.scope.add_value(self.output_name(), shape)?;
-        let name = if self.node.name.is_empty() {
-            self.output_name()
-        } else {
-            &self.node.name
-        };
+        let name = if self.node.name.is_empty() { self.output_name() } else { &self.node.name };
         self.scope.add_node(name.to_owned(), op, inputs, output);
         self.scope.bind(self.output_name(), Operand::Activation(output));
         Ok(())

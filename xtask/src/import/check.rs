@@ -33,40 +33,26 @@ impl Complaints {
             return Ok(());
         }
         let line = |(&index, reasons): (&usize, &Vec<String>)| match graph.node.get(index) {
-            Some(node) => format!(
-                "\n  {} ({}): {}",
-                label(index, node),
-                node.op_type,
-                reasons.join("; ")
-            ),
+            Some(node) => format!("\n  {} ({}): {}", label(index, node), node.op_type, reasons.join("; ")),
             None => String::new(),
         };
         let lines: String = self.0.iter().map(line).collect();
         let count = self.0.len();
         let nodes = if count == 1 { "node is" } else { "nodes are" };
-        Err(Failure::Unsupported(format!(
-            "{count} {nodes} not supported:{lines}"
-        )))
+        Err(Failure::Unsupported(format!("{count} {nodes} not supported:{lines}")))
     }
 }
 
 /// How messages call a node.
 pub fn label(index: usize, node: &NodeProto) -> String {
-    if node.name.is_empty() {
-        format!("#{index}")
-    } else {
-        format!("`{}`", node.name)
-    }
+    if node.name.is_empty() { format!("#{index}") } else { format!("`{}`", node.name) }
 }
 
 /// Complains of operators and attributes.
 pub fn check(graph: &GraphProto, complaints: &mut Complaints) {
     for (index, node) in graph.node.iter().enumerate() {
         if !is_default_domain(&node.domain) {
-            complaints.add(
-                index,
-                format!("operators of domain `{}` are not supported", node.domain),
-            );
+            complaints.add(index, format!("operators of domain `{}` are not supported", node.domain));
         } else if let Some(operator) = OPERATORS.iter().find(|operator| operator.name == node.op_type) {
             for attribute in &node.attribute {
                 if !operator.attributes.contains(&attribute.name.as_str()) {
@@ -89,11 +75,7 @@ pub fn check(graph: &GraphProto, complaints: &mut Complaints) {
 fn violation(attribute: &AttributeProto, fixed: Fixed) -> Option<String> {
     match fixed {
         Fixed::Int(value) => (attribute.i != value).then(|| attribute.i.to_string()),
-        Fixed::Ones => attribute
-            .ints
-            .iter()
-            .any(|&i| i != 1)
-            .then(|| format!("{:?}", attribute.ints)),
+        Fixed::Ones => attribute.ints.iter().any(|&i| i != 1).then(|| format!("{:?}", attribute.ints)),
         Fixed::Text(value) => {
             (attribute.s != value.as_bytes()).then(|| String::from_utf8_lossy(&attribute.s).into_owned())
         }

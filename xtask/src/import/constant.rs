@@ -39,11 +39,7 @@ enum Elements {
 /// # Errors
 /// [`Failure::Data`] if its contents do not fit its shape, [`Failure::Unsupported`] for other element types.
 pub fn read_tensor(proto: &TensorProto, folder: &Path) -> Result<Constant> {
-    let shape = proto
-        .dims
-        .iter()
-        .map(|&dim| usize::try_from(dim).ok())
-        .collect::<Option<Vec<_>>>();
+    let shape = proto.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<Vec<_>>>();
     let shape = shape.ok_or_else(|| bad(proto, format!("negative size in the shape {:?}", proto.dims)))?;
     let count =
         element_count(&shape).ok_or_else(|| bad(proto, format!("the shape {shape:?} is too large")))?;
@@ -53,12 +49,8 @@ pub fn read_tensor(proto: &TensorProto, folder: &Path) -> Result<Constant> {
     };
     let raw = external.as_deref().unwrap_or(&proto.raw_data);
     let elements = elements(proto, raw)?;
-    let mismatch = |held: usize| {
-        bad(
-            proto,
-            format!("holds {held} elements where its shape {shape:?} has {count}"),
-        )
-    };
+    let mismatch =
+        |held: usize| bad(proto, format!("holds {held} elements where its shape {shape:?} has {count}"));
     match elements {
         Elements::Float(data) => {
             let held = data.len();
@@ -133,10 +125,7 @@ fn elements(proto: &TensorProto, bytes: &[u8]) -> Result<Elements> {
 fn raw<const N: usize, T>(proto: &TensorProto, bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Result<Vec<T>> {
     let (chunks, rest) = bytes.as_chunks::<N>();
     if !rest.is_empty() {
-        return Err(bad(
-            proto,
-            format!("{} bytes are no whole number of elements of {N}", bytes.len()),
-        ));
+        return Err(bad(proto, format!("{} bytes are no whole number of elements of {N}", bytes.len())));
     }
     Ok(chunks.iter().map(|chunk| read(*chunk)).collect())
 }

@@ -14,11 +14,7 @@ use still8_validation::{Failure, Result};
 pub fn read(proto: &TensorProto, folder: &Path) -> Result<Vec<u8>> {
     let bad = |what: String| Failure::Data(format!("tensor `{}`: external data: {what}", proto.name));
     let entry = |key: &str| {
-        proto
-            .external_data
-            .iter()
-            .find(|entry| entry.key == key)
-            .map(|entry| entry.value.as_str())
+        proto.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
     };
     let number = |key: &str| match entry(key).map(str::parse::<u64>) {
         None => Ok(None),
@@ -26,14 +22,8 @@ pub fn read(proto: &TensorProto, folder: &Path) -> Result<Vec<u8>> {
         Some(Err(_)) => Err(bad(format!("{key} is not a number"))),
     };
     let location = Path::new(entry("location").ok_or_else(|| bad("location is missing".into()))?);
-    if !location
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
-    {
-        return Err(bad(format!(
-            "`{}` does not lie beside the model",
-            location.display()
-        )));
+    if !location.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        return Err(bad(format!("`{}` does not lie beside the model", location.display())));
     }
     let path = folder.join(location);
     let length = number("length")?.unwrap_or(u64::MAX);

@@ -84,10 +84,7 @@ pub fn fold(call: &Call<'_>) -> Result<Constant> {
         }
         "Unsqueeze" => {
             let x = input(0)?;
-            let to = unsqueezed(
-                x.shape(),
-                &call.integers_or_attribute(1, "axes")?.unwrap_or_default(),
-            )?;
+            let to = unsqueezed(x.shape(), &call.integers_or_attribute(1, "axes")?.unwrap_or_default())?;
             to_shape(x, to)
         }
         "Transpose" => {
@@ -95,10 +92,7 @@ pub fn fold(call: &Call<'_>) -> Result<Constant> {
             let permutation = permutation(call.ints("perm")?, x.shape().len())?;
             Ok(keep_type!(x, x => x.permuted_axes(permutation).as_standard_layout().into_owned()))
         }
-        "Concat" => concat(
-            call,
-            (0..call.node.input.len()).map(input).collect::<Result<_>>()?,
-        ),
+        "Concat" => concat(call, (0..call.node.input.len()).map(input).collect::<Result<_>>()?),
         "Gather" => gather(call, input(0)?, input(1)?),
         "Slice" => slice(call, input(0)?),
         "Cast" => cast(call, input(0)?),
@@ -112,8 +106,7 @@ pub fn fold(call: &Call<'_>) -> Result<Constant> {
 fn with_shape<T: Clone>(x: ArrayD<T>, shape: &[usize]) -> Result<ArrayD<T>> {
     let x = x.as_standard_layout().into_owned();
     let from = x.shape().to_vec();
-    x.into_shape_with_order(IxDyn(shape))
-        .or_else(|_| bad(format!("shape {from:?} cannot become {shape:?}")))
+    x.into_shape_with_order(IxDyn(shape)).or_else(|_| bad(format!("shape {from:?} cannot become {shape:?}")))
 }
 
 fn integers(data: Vec<i64>) -> Constant {
@@ -145,9 +138,7 @@ fn constant(call: &Call<'_>) -> Result<Constant> {
         return Ok(Constant::Int(ArrayD::from_elem(IxDyn(&[]), value)));
     }
     if let Some(values) = call.floats("value_floats")? {
-        return Ok(Constant::Float(
-            ndarray::Array1::from_vec(values.to_vec()).into_dyn(),
-        ));
+        return Ok(Constant::Float(ndarray::Array1::from_vec(values.to_vec()).into_dyn()));
     }
     match call.ints("value_ints")? {
         Some(values) => Ok(integers(values.to_vec())),
@@ -156,40 +147,17 @@ fn constant(call: &Call<'_>) -> Result<Constant> {
 }
 
 fn concat(call: &Call<'_>, parts: Vec<Constant>) -> Result<Constant> {
-    let axis = axis(
-        call.int("axis")?.unwrap_or(0),
-        parts.first().map_or(0, |part| part.shape().len()),
-    )?;
+    let axis = axis(call.int("axis")?.unwrap_or(0), parts.first().map_or(0, |part| part.shape().len()))?;
     let misfit = |_| bad(format!("parts do not fit along axis {axis}"));
-    let ints: Option<Vec<_>> = parts
-        .iter()
-        .map(|part| {
-            if let Constant::Int(x) = part {
-                Some(x.view())
-            } else {
-                None
-            }
-        })
-        .collect();
+    let ints: Option<Vec<_>> =
+        parts.iter().map(|part| if let Constant::Int(x) = part { Some(x.view()) } else { None }).collect();
     if let Some(ints) = ints {
-        return ndarray::concatenate(Axis(axis), &ints)
-            .map(Constant::Int)
-            .or_else(misfit);
+        return ndarray::concatenate(Axis(axis), &ints).map(Constant::Int).or_else(misfit);
     }
-    let floats: Option<Vec<_>> = parts
-        .iter()
-        .map(|part| {
-            if let Constant::Float(x) = part {
-                Some(x.view())
-            } else {
-                None
-            }
-        })
-        .collect();
+    let floats: Option<Vec<_>> =
+        parts.iter().map(|part| if let Constant::Float(x) = part { Some(x.view()) } else { None }).collect();
     match floats {
-        Some(floats) => ndarray::concatenate(Axis(axis), &floats)
-            .map(Constant::Float)
-            .or_else(misfit),
+        Some(floats) => ndarray::concatenate(Axis(axis), &floats).map(Constant::Float).or_else(misfit),
         None => bad("parts are of different types"),
     }
 }
@@ -202,19 +170,14 @@ fn gather(call: &Call<'_>, x: Constant, indices: Constant) -> Result<Constant> {
     let (before, behind) = (&x.shape()[..at], &x.shape()[at + 1..]);
     let shape = [before, indices.shape(), behind].concat();
     arithmetic::check_size(&shape)?;
-    let positions = indices
-        .iter()
-        .map(|&i| axis(i, x.shape()[at]))
-        .collect::<Result<Vec<_>>>()?;
+    let positions = indices.iter().map(|&i| axis(i, x.shape()[at])).collect::<Result<Vec<_>>>()?;
     Ok(keep_type!(x, x => with_shape(x.select(Axis(at), &positions), &shape)?))
 }
 
 fn slice(call: &Call<'_>, x: Constant) -> Result<Constant> {
     let starts = call.integers_or_attribute(1, "starts")?.unwrap_or_default();
     let ends = call.integers_or_attribute(2, "ends")?.unwrap_or_default();
-    let named = call
-        .integers_or_attribute(3, "axes")?
-        .unwrap_or_else(|| (0..starts.len() as i64).collect());
+    let named = call.integers_or_attribute(3, "axes")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
     let steps = call.integers(4)?.unwrap_or_else(|| vec![1; starts.len()]);
     if [ends.len(), named.len(), steps.len()] != [starts.len(); 3] {
         return bad("starts, ends, axes and steps are not of one length");
@@ -236,9 +199,7 @@ fn slice(call: &Call<'_>, x: Constant) -> Result<Constant> {
 
 fn cast(call: &Call<'_>, x: Constant) -> Result<Constant> {
     use still8_validation::onnx::pb::tensor_proto::DataType;
-    let to = call
-        .int("to")?
-        .and_then(|to| DataType::try_from(i32::try_from(to).ok()?).ok());
+    let to = call.int("to")?.and_then(|to| DataType::try_from(i32::try_from(to).ok()?).ok());
     match (to, x) {
         (Some(DataType::Float | DataType::Double | DataType::Float16 | DataType::Bfloat16), x) => {
             Ok(match x {
@@ -250,10 +211,9 @@ fn cast(call: &Call<'_>, x: Constant) -> Result<Constant> {
             Constant::Float(x) => Constant::Int(x.mapv(|x| x as i64)),
             int => int,
         }),
-        (to, _) => refuse(format!(
-            "cast to {} is not supported",
-            to.map_or("nothing", |to| to.as_str_name())
-        )),
+        (to, _) => {
+            refuse(format!("cast to {} is not supported", to.map_or("nothing", |to| to.as_str_name())))
+        }
     }
 }
 

@@ -36,31 +36,20 @@ pub fn import(path: &Path, dims: &[(String, usize)]) -> Result<Imported> {
         build(&graph, opset, folder, &mut complaints).map(|graph| (graph, warnings))
     });
     // Of a model that is unsupported and faulty, the user hears the former first, all of it.
-    complaints
-        .into_result(&graph)
-        .map_err(|failure| locate(path, failure))?;
+    complaints.into_result(&graph).map_err(|failure| locate(path, failure))?;
     let (mut built, warnings) = built.map_err(|failure| locate(path, failure))?;
     built.name = name(&graph.name, path);
-    Ok(Imported {
-        graph: built,
-        warnings,
-        sha256: Sha256::digest(&bytes).into(),
-    })
+    Ok(Imported { graph: built, warnings, sha256: Sha256::digest(&bytes).into() })
 }
 
 fn opset(model: &pb::ModelProto) -> Result<i64> {
-    let default = model
-        .opset_import
-        .iter()
-        .find(|set| is_default_domain(&set.domain));
+    let default = model.opset_import.iter().find(|set| is_default_domain(&set.domain));
     match default.map(|set| set.version) {
         Some(version @ 9..=24) => Ok(version),
         Some(version) => Err(Failure::Unsupported(format!(
             "operator set {version} is not supported: export with one from 9 to 24, 17 for instance"
         ))),
-        None => Err(Failure::Unsupported(
-            "it uses no operator of the default domain `ai.onnx`".into(),
-        )),
+        None => Err(Failure::Unsupported("it uses no operator of the default domain `ai.onnx`".into())),
     }
 }
 
@@ -71,15 +60,7 @@ pub(super) fn is_default_domain(domain: &str) -> bool {
 
 /// The graph's own name, unless it is what an exporter calls every graph.
 fn name(graph: &str, path: &Path) -> String {
-    let generic = [
-        "",
-        "tf2onnx",
-        "main_graph",
-        "main",
-        "graph",
-        "torch_jit",
-        "torch-jit-export",
-    ];
+    let generic = ["", "tf2onnx", "main_graph", "main", "graph", "torch_jit", "torch-jit-export"];
     match path.file_stem().and_then(|stem| stem.to_str()) {
         Some(stem) if generic.contains(&graph) => stem.to_owned(),
         _ => graph.to_owned(),

@@ -37,13 +37,7 @@ const fn operator(
     constants: &'static [usize],
     build: fn(&mut Call<'_>) -> Result<()>,
 ) -> Operator {
-    Operator {
-        name,
-        attributes,
-        fixed: &[],
-        constants,
-        build,
-    }
+    Operator { name, attributes, fixed: &[], constants, build }
 }
 
 impl Operator {
@@ -57,15 +51,7 @@ pub const OPERATORS: &[Operator] = &[
     operator("Add", &[], &[], ops::arithmetic::add),
     operator(
         "AveragePool",
-        &[
-            "auto_pad",
-            "ceil_mode",
-            "count_include_pad",
-            "dilations",
-            "kernel_shape",
-            "pads",
-            "strides",
-        ],
+        &["auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides"],
         &[],
         ops::pool::average,
     )
@@ -81,42 +67,22 @@ pub const OPERATORS: &[Operator] = &[
     operator("Concat", &["axis"], &[], ops::concat::concat),
     operator(
         "Conv",
-        &[
-            "auto_pad",
-            "dilations",
-            "group",
-            "kernel_shape",
-            "pads",
-            "strides",
-        ],
+        &["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"],
         &[1, 2],
         ops::conv::conv,
     ),
     operator("Div", &[], &[1], ops::arithmetic::div),
     operator("Dropout", &["ratio", "seed"], &[1, 2], ops::reshape::dropout),
     operator("Flatten", &["axis"], &[], ops::reshape::flatten),
-    operator(
-        "Gemm",
-        &["alpha", "beta", "transA", "transB"],
-        &[1, 2],
-        ops::dense::gemm,
-    )
-    .fixed(&[("transA", Fixed::Int(0))]),
+    operator("Gemm", &["alpha", "beta", "transA", "transB"], &[1, 2], ops::dense::gemm)
+        .fixed(&[("transA", Fixed::Int(0))]),
     operator("GlobalAveragePool", &[], &[], ops::pool::global_average),
     operator("GlobalMaxPool", &[], &[], ops::pool::global_max),
     operator("Identity", &[], &[], ops::reshape::identity),
     operator("MatMul", &[], &[], ops::dense::mat_mul),
     operator(
         "MaxPool",
-        &[
-            "auto_pad",
-            "ceil_mode",
-            "dilations",
-            "kernel_shape",
-            "pads",
-            "storage_order",
-            "strides",
-        ],
+        &["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"],
         &[],
         ops::pool::max,
     )
@@ -124,12 +90,7 @@ pub const OPERATORS: &[Operator] = &[
     operator("Mul", &[], &[], ops::arithmetic::mul),
     operator("Pad", &["mode", "pads", "value"], &[1, 2, 3], ops::pad::pad)
         .fixed(&[("mode", Fixed::Text("constant"))]),
-    operator(
-        "ReduceMean",
-        &["axes", "keepdims", "noop_with_empty_axes"],
-        &[1],
-        ops::reduce::mean,
-    ),
+    operator("ReduceMean", &["axes", "keepdims", "noop_with_empty_axes"], &[1], ops::reduce::mean),
     operator("Relu", &[], &[], ops::clip::relu),
     operator("Reshape", &["allowzero"], &[1], ops::reshape::reshape),
     operator("Softmax", &["axis"], &[], ops::softmax::softmax),

@@ -34,10 +34,7 @@ pub fn order(graph: &GraphProto) -> Result<Vec<usize>> {
     if graph.output.is_empty() {
         return Err(Failure::Data("the graph has no output".into()));
     }
-    let mut ready: BinaryHeap<_> = (0..waits.len())
-        .filter(|&index| waits[index] == 0)
-        .map(Reverse)
-        .collect();
+    let mut ready: BinaryHeap<_> = (0..waits.len()).filter(|&index| waits[index] == 0).map(Reverse).collect();
     let mut order = Vec::with_capacity(waits.len());
     while let Some(Reverse(index)) = ready.pop() {
         order.push(index);
@@ -49,10 +46,9 @@ pub fn order(graph: &GraphProto) -> Result<Vec<usize>> {
         }
     }
     match graph.node.iter().enumerate().find(|(index, _)| waits[*index] > 0) {
-        Some((index, node)) => Err(Failure::Data(format!(
-            "node {} reads from its own output: a cycle",
-            label(index, node)
-        ))),
+        Some((index, node)) => {
+            Err(Failure::Data(format!("node {} reads from its own output: a cycle", label(index, node))))
+        }
         None => Ok(order),
     }
 }
@@ -60,9 +56,7 @@ pub fn order(graph: &GraphProto) -> Result<Vec<usize>> {
 /// The node that provides each value, `None` for inputs and initializers.
 fn providers(graph: &GraphProto) -> Result<HashMap<&str, Option<usize>>> {
     if !graph.sparse_initializer.is_empty() {
-        return Err(Failure::Unsupported(
-            "sparse initializers are not supported; store them dense".into(),
-        ));
+        return Err(Failure::Unsupported("sparse initializers are not supported; store them dense".into()));
     }
     let given = graph.input.iter().map(|input| (&input.name, None));
     let given = given.chain(graph.initializer.iter().map(|tensor| (&tensor.name, None)));
@@ -74,16 +68,10 @@ fn providers(graph: &GraphProto) -> Result<HashMap<&str, Option<usize>>> {
             return Err(Failure::Data(format!("value `{name}` is provided twice")));
         }
     }
-    let nameless = graph
-        .node
-        .iter()
-        .enumerate()
-        .find(|(_, node)| node.output.first().is_none_or(String::is_empty));
+    let nameless =
+        graph.node.iter().enumerate().find(|(_, node)| node.output.first().is_none_or(String::is_empty));
     match nameless {
-        Some((index, node)) => Err(Failure::Data(format!(
-            "node {} has no output",
-            label(index, node)
-        ))),
+        Some((index, node)) => Err(Failure::Data(format!("node {} has no output", label(index, node)))),
         None => Ok(providers),
     }
 }

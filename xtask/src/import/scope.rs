@@ -46,16 +46,8 @@ impl Scope {
             *reads.entry(name.clone()).or_default() += 1;
         }
         let taken = source.node.iter().flat_map(|node| node.output.clone());
-        let taken = taken
-            .chain(source.input.iter().map(|input| input.name.clone()))
-            .collect();
-        Self {
-            graph: Graph::default(),
-            opset,
-            operands: HashMap::new(),
-            taken,
-            reads,
-        }
+        let taken = taken.chain(source.input.iter().map(|input| input.name.clone())).collect();
+        Self { graph: Graph::default(), opset, operands: HashMap::new(), taken, reads }
     }
 
     /// How many nodes and graph outputs read `name`.
@@ -90,18 +82,12 @@ impl Scope {
     /// [`Failure::Data`] if its shape is impossible.
     pub fn add_value(&mut self, name: &str, shape: Vec<usize>) -> Result<ValueId> {
         match element_count(&shape) {
-            None => Err(Failure::Data(format!(
-                "value `{name}` of shape {shape:?} has more than 2³¹ elements"
-            ))),
-            Some(0) => Err(Failure::Data(format!(
-                "value `{name}` of shape {shape:?} has no elements"
-            ))),
+            None => {
+                Err(Failure::Data(format!("value `{name}` of shape {shape:?} has more than 2³¹ elements")))
+            }
+            Some(0) => Err(Failure::Data(format!("value `{name}` of shape {shape:?} has no elements"))),
             Some(_) => {
-                self.graph.values.push(Value {
-                    name: name.to_owned(),
-                    shape,
-                    constant: None,
-                });
+                self.graph.values.push(Value { name: name.to_owned(), shape, constant: None });
                 Ok(self.graph.values.len() - 1)
             }
         }
@@ -123,21 +109,14 @@ impl Scope {
     pub fn unique(&mut self, name: &str) -> String {
         let numbered = (2_usize..).map(|i| format!("{name}#{i}"));
         let mut candidates = std::iter::once(name.to_owned()).chain(numbered);
-        let free = candidates
-            .find(|candidate| !self.taken.contains(candidate))
-            .unwrap_or_default();
+        let free = candidates.find(|candidate| !self.taken.contains(candidate)).unwrap_or_default();
         self.taken.insert(free.clone());
         free
     }
 
     /// Adds a node.
     pub fn add_node(&mut self, name: String, op: Op, inputs: Vec<ValueId>, output: ValueId) {
-        self.graph.nodes.push(crate::graph::Node {
-            name,
-            op,
-            inputs,
-            output,
-        });
+        self.graph.nodes.push(crate::graph::Node { name, op, inputs, output });
     }
 
     /// Marks all outputs of `node` as unknown.

@@ -9,9 +9,8 @@ pub const MAX_ELEMENTS: usize = 1 << 31;
 pub fn element_count(shape: &[usize]) -> Option<usize> {
     // A size of 0 must not hide others that overflow.
     let mut nonzero = shape.iter().filter(|&&dim| dim > 0);
-    let product = nonzero.try_fold(1_usize, |count, &dim| {
-        count.checked_mul(dim).filter(|&n| n <= MAX_ELEMENTS)
-    })?;
+    let product =
+        nonzero.try_fold(1_usize, |count, &dim| count.checked_mul(dim).filter(|&n| n <= MAX_ELEMENTS))?;
     Some(if shape.contains(&0) { 0 } else { product })
 }
 
@@ -21,14 +20,9 @@ pub fn element_count(shape: &[usize]) -> Option<usize> {
 /// [`Failure::Data`] if there is no such axis.
 pub fn axis(axis: i64, rank: usize) -> Result<usize> {
     let signed = i64::try_from(rank).unwrap_or(i64::MAX);
-    let found = if axis < 0 {
-        axis.checked_add(signed)
-    } else {
-        Some(axis)
-    };
-    let found = found
-        .filter(|found| (0..signed).contains(found))
-        .and_then(|found| usize::try_from(found).ok());
+    let found = if axis < 0 { axis.checked_add(signed) } else { Some(axis) };
+    let found =
+        found.filter(|found| (0..signed).contains(found)).and_then(|found| usize::try_from(found).ok());
     found.ok_or_else(|| Failure::Data(format!("axis {axis} of a value of rank {rank}")))
 }
 
@@ -75,11 +69,7 @@ pub fn reshaped(from: &[usize], target: &[i64], allow_zero: bool) -> Result<Vec<
         shape[i] = have / known;
         return Ok(shape);
     }
-    if have == known && element_count(&shape).is_some() {
-        Ok(shape)
-    } else {
-        Err(misfit())
-    }
+    if have == known && element_count(&shape).is_some() { Ok(shape) } else { Err(misfit()) }
 }
 
 /// `shape` without axes of size 1: those named, or all.
@@ -88,21 +78,16 @@ pub fn reshaped(from: &[usize], target: &[i64], allow_zero: bool) -> Result<Vec<
 /// [`Failure::Data`] if a named axis does not exist or is longer.
 pub fn squeezed(shape: &[usize], named: Option<&[i64]>) -> Result<Vec<usize>> {
     let kept = |drop: &dyn Fn(usize) -> bool| {
-        shape
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| !drop(*i))
-            .map(|(_, &size)| size)
-            .collect()
+        shape.iter().enumerate().filter(|(i, _)| !drop(*i)).map(|(_, &size)| size).collect()
     };
     let Some(named) = named else {
         return Ok(kept(&|i| shape.get(i) == Some(&1)));
     };
     let named = axes(named, shape.len())?;
     match named.iter().find(|&&i| shape.get(i) != Some(&1)) {
-        Some(i) => Err(Failure::Data(format!(
-            "axis {i} of the shape {shape:?} is not 1 and cannot be squeezed"
-        ))),
+        Some(i) => {
+            Err(Failure::Data(format!("axis {i} of the shape {shape:?} is not 1 and cannot be squeezed")))
+        }
         None => Ok(kept(&|i| named.contains(&i))),
     }
 }
@@ -116,11 +101,7 @@ pub fn unsqueezed(shape: &[usize], named: &[i64]) -> Result<Vec<usize>> {
     let named = axes(named, rank)?;
     let mut old = shape.iter().copied();
     let size = |i| {
-        if named.contains(&i) {
-            1
-        } else {
-            old.next().unwrap_or(1)
-        }
+        if named.contains(&i) { 1 } else { old.next().unwrap_or(1) }
     };
     Ok((0..rank).map(size).collect())
 }
@@ -131,11 +112,7 @@ pub fn unsqueezed(shape: &[usize], named: &[i64]) -> Result<Vec<usize>> {
 /// [`Failure::Data`] if there is no such axis.
 pub fn flattened(shape: &[usize], at: i64) -> Result<Vec<usize>> {
     let rank = i64::try_from(shape.len()).unwrap_or(i64::MAX);
-    let at = if at == rank {
-        shape.len()
-    } else {
-        axis(at, shape.len())?
-    };
+    let at = if at == rank { shape.len() } else { axis(at, shape.len())? };
     let (before, behind) = shape.split_at(at);
     Ok(vec![before.iter().product(), behind.iter().product()])
 }
@@ -149,9 +126,7 @@ pub fn permutation(given: Option<&[i64]>, rank: usize) -> Result<Vec<usize>> {
         return Ok((0..rank).rev().collect());
     };
     if given.len() != rank {
-        return Err(Failure::Data(format!(
-            "permutation {given:?} of a value of rank {rank}"
-        )));
+        return Err(Failure::Data(format!("permutation {given:?} of a value of rank {rank}")));
     }
     axes(given, rank)?;
     given.iter().map(|&i| axis(i, rank)).collect()

@@ -17,20 +17,13 @@ pub fn window(call: &Call<'_>, kernel: &[usize], spatial: &[usize]) -> Result<(W
     }
     let strides = positive(call, "strides", rank)?;
     let dilations = positive(call, "dilations", rank)?;
-    let reach: Vec<_> = kernel
-        .iter()
-        .zip(&dilations)
-        .map(|(k, d)| (k - 1) * d + 1)
-        .collect();
+    let reach: Vec<_> = kernel.iter().zip(&dilations).map(|(k, d)| (k - 1) * d + 1).collect();
     let pads = pads(call, &reach, &strides, spatial)?;
     let mut output = Vec::with_capacity(rank);
     for axis in 0..rank {
         let padded = spatial[axis] + pads[axis] + pads[axis + rank];
         let Some(free) = padded.checked_sub(reach[axis]) else {
-            return bad(format!(
-                "the window of {} is larger than the padded input of {padded}",
-                reach[axis]
-            ));
+            return bad(format!("the window of {} is larger than the padded input of {padded}", reach[axis]));
         };
         if call.int("ceil_mode")?.unwrap_or(0) != 0 && free % strides[axis] != 0 {
             return refuse("attribute ceil_mode=1 changes the output's shape; pad the input instead");
@@ -98,11 +91,8 @@ fn pads(call: &Call<'_>, reach: &[usize], strides: &[usize], spatial: &[usize]) 
                 let total =
                     ((output.saturating_sub(1)) * strides[axis] + reach[axis]).saturating_sub(spatial[axis]);
                 let small = total / 2;
-                let (before, after) = if mode == "SAME_UPPER" {
-                    (small, total - small)
-                } else {
-                    (total - small, small)
-                };
+                let (before, after) =
+                    if mode == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
                 pads[axis] = before;
                 pads[axis + rank] = after;
             }

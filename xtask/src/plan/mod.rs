@@ -29,11 +29,8 @@ pub struct MemoryPlan {
 /// Plans the arena for kernels of `family`.
 pub fn plan_memory(network: &Network, family: Family) -> MemoryPlan {
     let owner = owners(network);
-    let scratch_bytes: Vec<usize> = network
-        .ops
-        .iter()
-        .map(|op| pack::scratch_bytes(network, op, family))
-        .collect();
+    let scratch_bytes: Vec<usize> =
+        network.ops.iter().map(|op| pack::scratch_bytes(network, op, family)).collect();
 
     let mut buffers: Vec<Buffer> = Vec::new();
     let mut buffer_of = vec![None; network.tensors.len()];
@@ -48,36 +45,16 @@ pub fn plan_memory(network: &Network, family: Family) -> MemoryPlan {
     let mut scratch_buffer = vec![None; network.ops.len()];
     for (op, &bytes) in scratch_bytes.iter().enumerate().filter(|&(_, &bytes)| bytes > 0) {
         scratch_buffer[op] = Some(buffers.len());
-        buffers.push(Buffer {
-            bytes: bytes.next_multiple_of(ALIGNMENT),
-            first: op,
-            last: op,
-        });
+        buffers.push(Buffer { bytes: bytes.next_multiple_of(ALIGNMENT), first: op, last: op });
     }
 
-    let live = |op: usize| {
-        buffers
-            .iter()
-            .filter(|b| b.first <= op && op <= b.last)
-            .map(|b| b.bytes)
-            .sum::<usize>()
-    };
-    let peak_op = (0..network.ops.len())
-        .rev()
-        .max_by_key(|&op| live(op))
-        .unwrap_or(0);
-    let lower_bound = if network.ops.is_empty() {
-        buffers.iter().map(|b| b.bytes).sum()
-    } else {
-        live(peak_op)
-    };
+    let live =
+        |op: usize| buffers.iter().filter(|b| b.first <= op && op <= b.last).map(|b| b.bytes).sum::<usize>();
+    let peak_op = (0..network.ops.len()).rev().max_by_key(|&op| live(op)).unwrap_or(0);
+    let lower_bound =
+        if network.ops.is_empty() { buffers.iter().map(|b| b.bytes).sum() } else { live(peak_op) };
     let offsets = place(&buffers, lower_bound);
-    let arena_bytes = buffers
-        .iter()
-        .zip(&offsets)
-        .map(|(b, offset)| b.bytes + offset)
-        .max()
-        .unwrap_or(0);
+    let arena_bytes = buffers.iter().zip(&offsets).map(|(b, offset)| b.bytes + offset).max().unwrap_or(0);
     let offset_of = |buffer: Option<usize>| buffer.map_or(0, |buffer| offsets[buffer]);
     MemoryPlan {
         tensor_offsets: owner.iter().map(|&owner| offset_of(buffer_of[owner])).collect(),
@@ -94,30 +71,19 @@ pub fn plan_memory(network: &Network, family: Family) -> MemoryPlan {
 
 /// For each tensor the one whose buffer it uses: the owner of a view, or the input that an op writes over.
 fn owners(network: &Network) -> Vec<usize> {
-    let mut owner: Vec<usize> = (0..network.tensors.len())
-        .map(|tensor| network.storage(tensor))
-        .collect();
-    for (index, op) in network
-        .ops
-        .iter()
-        .enumerate()
-        .filter(|(_, op)| op.kind.runs_in_place())
-    {
+    let mut owner: Vec<usize> = (0..network.tensors.len()).map(|tensor| network.storage(tensor)).collect();
+    for (index, op) in network.ops.iter().enumerate().filter(|(_, op)| op.kind.runs_in_place()) {
         let output = owner[op.output];
         let over = op.inputs.iter().map(|&input| owner[input]).find(|&input| {
-            let read_later = network.ops[index + 1..]
-                .iter()
-                .any(|op| op.inputs.iter().any(|&i| owner[i] == input));
+            let read_later =
+                network.ops[index + 1..].iter().any(|op| op.inputs.iter().any(|&i| owner[i] == input));
             let is_output = network.outputs.iter().any(|port| owner[port.tensor] == input);
             // Two different views of one buffer as inputs would be read after being written over.
             let same_size = network.tensors[input].len() == network.tensors[op.output].len();
             !read_later && !is_output && same_size
         });
         if let Some(input) = over {
-            owner
-                .iter_mut()
-                .filter(|owner| **owner == output)
-                .for_each(|owner| *owner = input);
+            owner.iter_mut().filter(|owner| **owner == output).for_each(|owner| *owner = input);
         }
     }
     owner
@@ -133,10 +99,7 @@ fn lifetimes(network: &Network, owner: &[usize]) -> Vec<Option<(usize, usize)>> 
     let end = network.ops.len().saturating_sub(1);
     network.inputs.iter().for_each(|port| touch(port.tensor, 0));
     for (index, op) in network.ops.iter().enumerate() {
-        op.inputs
-            .iter()
-            .chain([&op.output])
-            .for_each(|&tensor| touch(tensor, index));
+        op.inputs.iter().chain([&op.output]).for_each(|&tensor| touch(tensor, index));
     }
     network.outputs.iter().for_each(|port| touch(port.tensor, end));
     lives

@@ -44,9 +44,7 @@ pub fn place(buffers: &[Buffer], lower_bound: usize) -> Vec<usize> {
     }
     let mut random = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = |below: usize| {
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (random >> 33) as usize % below
     };
     for _ in 0..TRIES {
@@ -98,13 +96,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn bound(buffers: &[Buffer]) -> usize {
-        let live = |op| {
-            buffers
-                .iter()
-                .filter(|b| b.first <= op && op <= b.last)
-                .map(|b| b.bytes)
-                .sum()
-        };
+        let live = |op| buffers.iter().filter(|b| b.first <= op && op <= b.last).map(|b| b.bytes).sum();
         (0..20).map(live).max().unwrap_or(0)
     }
 
@@ -133,18 +125,10 @@ mod tests {
         let buffers: Vec<Buffer> = sizes
             .iter()
             .enumerate()
-            .map(|(i, &bytes)| Buffer {
-                bytes,
-                first: i.saturating_sub(1),
-                last: i,
-            })
+            .map(|(i, &bytes)| Buffer { bytes, first: i.saturating_sub(1), last: i })
             .collect();
         let offsets = place(&buffers, bound(&buffers));
-        let peak = buffers
-            .iter()
-            .zip(offsets)
-            .map(|(b, offset)| b.bytes + offset)
-            .max();
+        let peak = buffers.iter().zip(offsets).map(|(b, offset)| b.bytes + offset).max();
         assert_eq!(peak, Some(12_800));
     }
 }

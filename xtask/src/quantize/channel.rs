@@ -23,16 +23,10 @@ impl Int8 {
         let (low, high) = (f64::from(low.min(0.0)), f64::from(high.max(0.0)));
         let scale = ((high - low) / 255.0) as f32;
         if scale < f32::MIN_POSITIVE {
-            return Self {
-                scale: 1.0,
-                zero_point: 0,
-            };
+            return Self { scale: 1.0, zero_point: 0 };
         }
         let zero_point = (-128.0 - low / f64::from(scale)).round().clamp(-128.0, 127.0);
-        Self {
-            scale,
-            zero_point: zero_point as i8,
-        }
+        Self { scale, zero_point: zero_point as i8 }
     }
 
     /// The integer for a real value: saturates, ±∞ included.
@@ -77,14 +71,7 @@ pub fn multiplier(scale: f64, zero_point: i8, bias: i32) -> Result<ChannelRecord
     }
     let shift = (n - 32) as u8;
     let offset = requantize::offset(zero_point, shift);
-    Ok(ChannelRecord {
-        bias,
-        multiplier: m as i32,
-        offset,
-        shift,
-        left: left as u8,
-        reserved: 0,
-    })
+    Ok(ChannelRecord { bias, multiplier: m as i32, offset, shift, left: left as u8, reserved: 0 })
 }
 
 /// An output channel in int8.
@@ -116,28 +103,17 @@ pub fn quantize_channel(weights: &[f32], bias: f32, input: Int8, output: Int8) -
         // All weights and the bias are zero (or vanish): any scale serves.
         scale = (f64::from(output.scale) / f64::from(input.scale) / 2.0) as f32;
     }
-    let quantized: Vec<i8> = weights
-        .iter()
-        .map(|&w| (w / scale).round().clamp(-127.0, 127.0) as i8)
-        .collect();
+    let quantized: Vec<i8> =
+        weights.iter().map(|&w| (w / scale).round().clamp(-127.0, 127.0) as i8).collect();
     let sum: i64 = quantized.iter().map(|&w| i64::from(w)).sum();
     let accumulator_scale = f64::from(input.scale) * f64::from(scale);
     let bias = (f64::from(bias) / accumulator_scale).round() as i64 - i64::from(input.zero_point) * sum;
     let bound = accumulator_bound(quantized.iter().copied(), bias);
     if bound >= 1 << 31 {
-        return Err(format!(
-            "its accumulator can reach {bound}, past the 2³¹ of int32"
-        ));
+        return Err(format!("its accumulator can reach {bound}, past the 2³¹ of int32"));
     }
-    let record = multiplier(
-        accumulator_scale / f64::from(output.scale),
-        output.zero_point,
-        bias as i32,
-    )?;
-    Ok(Channel {
-        weights: quantized,
-        record,
-    })
+    let record = multiplier(accumulator_scale / f64::from(output.scale), output.zero_point, bias as i32)?;
+    Ok(Channel { weights: quantized, record })
 }
 
 #[cfg(test)]
@@ -187,52 +163,27 @@ mod tests {
     #[test]
     fn the_range_of_an_image_lies_on_the_grid() {
         let params = Int8::covering(0.0, 1.0);
+        assert_eq!(params, Int8 { scale: 1.0 / 255.0, zero_point: -128 });
         assert_eq!(
-            params,
-            Int8 {
-                scale: 1.0 / 255.0,
-                zero_point: -128
-            }
-        );
-        assert_eq!(
-            [
-                params.quantize(0.0),
-                params.quantize(1.0),
-                params.quantize(f32::INFINITY)
-            ],
+            [params.quantize(0.0), params.quantize(1.0), params.quantize(f32::INFINITY)],
             [-128, 127, 127]
         );
     }
 
     #[test]
     fn dead_channels_and_large_biases_are_representable() {
-        let params = Int8 {
-            scale: 0.1,
-            zero_point: 0,
-        };
+        let params = Int8 { scale: 0.1, zero_point: 0 };
         let dead = quantize_channel(&[0.0; 9], 0.0, params, params).unwrap();
-        assert_eq!(
-            requantize::requantize(dead.record.bias, &dead.record, -128, 127),
-            0
-        );
+        assert_eq!(requantize::requantize(dead.record.bias, &dead.record, -128, 127), 0);
         let biased = quantize_channel(&[0.0; 9], 3.0, params, params).unwrap();
-        assert_eq!(
-            requantize::requantize(biased.record.bias, &biased.record, -128, 127),
-            30
-        );
+        assert_eq!(requantize::requantize(biased.record.bias, &biased.record, -128, 127), 30);
         let tiny = quantize_channel(&[1e-12; 9], 3.0, params, params).unwrap();
-        assert_eq!(
-            requantize::requantize(tiny.record.bias, &tiny.record, -128, 127),
-            30
-        );
+        assert_eq!(requantize::requantize(tiny.record.bias, &tiny.record, -128, 127), 30);
     }
 
     #[test]
     fn an_accumulator_past_int32_is_refused() {
-        let params = Int8 {
-            scale: 0.1,
-            zero_point: 0,
-        };
+        let params = Int8 { scale: 0.1, zero_point: 0 };
         let error = quantize_channel(&vec![1.0; 140_000], 0.0, params, params).unwrap_err();
         assert!(error.contains("past the 2³¹"), "{error}");
     }

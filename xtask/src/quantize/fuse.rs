@@ -35,11 +35,7 @@ pub fn fuse_activations(graph: &Graph) -> Vec<Fused> {
         if taken[index] {
             continue;
         }
-        let mut step = Fused {
-            node: index,
-            clip: None,
-            output: node.output,
-        };
+        let mut step = Fused { node: index, clip: None, output: node.output };
         let readers = graph.readers(node.output);
         if clamps(&node.op)
             && !graph.outputs.contains(&node.output)

@@ -42,10 +42,7 @@ pub fn run(network: &Network, input: &[i8]) -> Result<Outputs> {
     let golden = Golden {
         input: input.to_vec(),
         output: outputs.flatten().copied().collect(),
-        op_crcs: ops
-            .iter()
-            .map(|bytes| CRC32.checksum(bytemuck::cast_slice(bytes)))
-            .collect(),
+        op_crcs: ops.iter().map(|bytes| CRC32.checksum(bytemuck::cast_slice(bytes))).collect(),
     };
     Ok(Outputs { ops, golden })
 }

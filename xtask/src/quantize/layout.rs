@@ -16,18 +16,12 @@ pub struct Layout {
 impl Layout {
     /// The source's own order.
     pub fn identity(shape: &[usize]) -> Self {
-        Self {
-            split: shape.to_vec(),
-            order: (0..shape.len()).collect(),
-        }
+        Self { split: shape.to_vec(), order: (0..shape.len()).collect() }
     }
 
     /// `shape` with its axes nested in `order`.
     pub fn permuted(shape: &[usize], order: &[usize]) -> Self {
-        Self {
-            split: shape.to_vec(),
-            order: order.to_vec(),
-        }
+        Self { split: shape.to_vec(), order: order.to_vec() }
     }
 
     /// Channels last: `[n, c, h, w]` as n, h, w, c and `[n, c, w]` as n, w, c.
@@ -42,12 +36,7 @@ impl Layout {
 
     /// Without axes of size 1, neighbours that stay neighbours merged: equal for equal orders of elements.
     fn canonical(&self) -> (Vec<usize>, Vec<usize>) {
-        let order: Vec<usize> = self
-            .order
-            .iter()
-            .copied()
-            .filter(|&axis| self.split[axis] != 1)
-            .collect();
+        let order: Vec<usize> = self.order.iter().copied().filter(|&axis| self.split[axis] != 1).collect();
         // Rank among the axes that are left, in source order.
         let mut kept = order.clone();
         kept.sort_unstable();
@@ -65,9 +54,7 @@ impl Layout {
         let mut by_source: Vec<usize> = (0..runs.len()).collect();
         by_source.sort_unstable_by_key(|&i| runs[i].0);
         let split = by_source.iter().map(|&i| runs[i].1).collect();
-        let order = (0..runs.len())
-            .map(|i| by_source.iter().position(|&j| j == i).unwrap_or(0))
-            .collect();
+        let order = (0..runs.len()).map(|i| by_source.iter().position(|&j| j == i).unwrap_or(0)).collect();
         (split, order)
     }
 
@@ -100,13 +87,8 @@ impl Layout {
             return None;
         }
         let units = (0..shape.len()).filter(|&axis| shape[axis] == 1);
-        let order = units
-            .chain(order.iter().flat_map(|&i| parts[i].iter().copied()))
-            .collect();
-        Some(Self {
-            split: shape.to_vec(),
-            order,
-        })
+        let order = units.chain(order.iter().flat_map(|&i| parts[i].iter().copied())).collect();
+        Some(Self { split: shape.to_vec(), order })
     }
 
     /// Device axis → source axis.
@@ -130,27 +112,18 @@ impl Layout {
 
     /// The layout that a Transpose's input of `shape` must have so that the output's, over its own axes, is `self`.
     pub fn before_transpose(&self, permutation: &[usize], shape: &[usize]) -> Self {
-        Self {
-            split: shape.to_vec(),
-            order: self.order.iter().map(|&axis| permutation[axis]).collect(),
-        }
+        Self { split: shape.to_vec(), order: self.order.iter().map(|&axis| permutation[axis]).collect() }
     }
 
     /// The layout with the axes in `axes` reduced to size 1.
     pub fn reduced(&self, axes: &[usize]) -> Self {
         let size = |(axis, &size)| if axes.contains(&axis) { 1 } else { size };
-        Self {
-            split: self.split.iter().enumerate().map(size).collect(),
-            order: self.order.clone(),
-        }
+        Self { split: self.split.iter().enumerate().map(size).collect(), order: self.order.clone() }
     }
 
     /// The layout with the sizes of another shape of the same rank.
     pub fn with_shape(&self, shape: &[usize]) -> Self {
-        Self {
-            split: shape.to_vec(),
-            order: self.order.clone(),
-        }
+        Self { split: shape.to_vec(), order: self.order.clone() }
     }
 
     /// Source index of each device element, in device order.
@@ -167,11 +140,7 @@ impl Layout {
         let (from_split, from_order) = self.canonical();
         let (to_split, to_order) = target.canonical();
         let (split, from, to) = if from_order.len() <= 1 {
-            (
-                to_split.clone(),
-                (0..to_split.len()).collect::<Vec<_>>(),
-                to_order,
-            )
+            (to_split.clone(), (0..to_split.len()).collect::<Vec<_>>(), to_order)
         } else if to_order.len() <= 1 {
             (from_split.clone(), from_order, (0..from_split.len()).collect())
         } else if from_split == to_split {
@@ -180,10 +149,7 @@ impl Layout {
             return None;
         };
         let shape = from.iter().map(|&axis| split[axis]).collect();
-        let permutation = to
-            .iter()
-            .map(|&axis| from.iter().position(|&f| f == axis).unwrap_or(0))
-            .collect();
+        let permutation = to.iter().map(|&axis| from.iter().position(|&f| f == axis).unwrap_or(0)).collect();
         Some((shape, permutation))
     }
 }
@@ -212,9 +178,7 @@ mod tests {
         let output = input.transposed(&[0, 3, 1, 2]);
         assert!(output.same_order(&Layout::channels_last(&[1, 3, 4, 5])));
         let wanted = Layout::channels_last(&[1, 3, 4, 5]);
-        assert!(is_identity(
-            &wanted.before_transpose(&[0, 3, 1, 2], &[1, 4, 5, 3])
-        ));
+        assert!(is_identity(&wanted.before_transpose(&[0, 3, 1, 2], &[1, 4, 5, 3])));
     }
 
     #[test]
@@ -229,17 +193,11 @@ mod tests {
     #[test]
     fn transposition_moves_every_element_to_its_place() {
         let from = Layout::channels_last(&[1, 3, 4, 5]);
-        for to in [
-            Layout::identity(&[1, 3, 4, 5]),
-            Layout::permuted(&[1, 3, 4, 5], &[0, 3, 1, 2]),
-            from.clone(),
-        ] {
+        for to in
+            [Layout::identity(&[1, 3, 4, 5]), Layout::permuted(&[1, 3, 4, 5], &[0, 3, 1, 2]), from.clone()]
+        {
             let Some((shape, permutation)) = from.transposition_to(&to) else {
-                assert_eq!(
-                    to.order(),
-                    [0, 3, 1, 2],
-                    "only a split unlike its own needs the detour"
-                );
+                assert_eq!(to.order(), [0, 3, 1, 2], "only a split unlike its own needs the detour");
                 continue;
             };
             let moved = Layout::permuted(&shape, &permutation).source_indices();

@@ -38,10 +38,7 @@ pub fn lower(graph: &Graph, steps: &[Fused], params: &HashMap<ValueId, Int8>) ->
     let mut lowering = Lowering {
         graph,
         params,
-        network: Network {
-            name: graph.name.clone(),
-            ..Network::default()
-        },
+        network: Network { name: graph.name.clone(), ..Network::default() },
         placed: HashMap::new(),
         op_values: Vec::new(),
     };
@@ -53,10 +50,7 @@ pub fn lower(graph: &Graph, steps: &[Fused], params: &HashMap<ValueId, Int8>) ->
         })?;
     }
     lowering.place_outputs()?;
-    Ok(Lowered {
-        network: lowering.network,
-        op_values: lowering.op_values,
-    })
+    Ok(Lowered { network: lowering.network, op_values: lowering.op_values })
 }
 
 /// State of a lowering.
@@ -126,12 +120,7 @@ impl Lowering<'_> {
     /// A new tensor.
     pub(super) fn add_tensor(&mut self, shape: [usize; 4], int8: Int8) -> usize {
         let Int8 { scale, zero_point } = int8;
-        self.network.tensors.push(Tensor {
-            shape,
-            scale,
-            zero_point,
-            view_of: None,
-        });
+        self.network.tensors.push(Tensor { shape, scale, zero_point, view_of: None });
         self.network.tensors.len() - 1
     }
 
@@ -141,11 +130,7 @@ impl Lowering<'_> {
         if original.shape == shape {
             return tensor;
         }
-        let view = Tensor {
-            shape,
-            view_of: Some(tensor),
-            ..original.clone()
-        };
+        let view = Tensor { shape, view_of: Some(tensor), ..original.clone() };
         self.network.tensors.push(view);
         self.network.tensors.len() - 1
     }
@@ -187,15 +172,7 @@ impl Lowering<'_> {
             let elements: usize = layout.device_shape().iter().product();
             let identity = Layout::identity(&[elements]);
             let tensor = self.moved(from, &identity, int8, name)?;
-            return self.moved(
-                &Placed {
-                    tensor,
-                    layout: identity,
-                },
-                layout,
-                int8,
-                name,
-            );
+            return self.moved(&Placed { tensor, layout: identity }, layout, int8, name);
         };
         if shape.len() > 4 {
             return Err(format!(
@@ -205,22 +182,12 @@ impl Lowering<'_> {
         }
         let moved: Vec<usize> = permutation.iter().map(|&axis| shape[axis]).collect();
         let pad = 4 - permutation.len();
-        let axes: Vec<u8> = (0..pad)
-            .chain(permutation.iter().map(|&axis| axis + pad))
-            .map(|axis| axis as u8)
-            .collect();
+        let axes: Vec<u8> =
+            (0..pad).chain(permutation.iter().map(|&axis| axis + pad)).map(|axis| axis as u8).collect();
         let input = self.view(from.tensor, four(&shape));
         let output = self.add_tensor(four(&moved), int8);
-        let params = TransposeParams {
-            permutation: [axes[0], axes[1], axes[2], axes[3]],
-        };
-        self.push(
-            format!("{name}/transpose"),
-            Kind::Transpose(params),
-            vec![input],
-            output,
-            None,
-        );
+        let params = TransposeParams { permutation: [axes[0], axes[1], axes[2], axes[3]] };
+        self.push(format!("{name}/transpose"), Kind::Transpose(params), vec![input], output, None);
         Ok(output)
     }
 
@@ -237,13 +204,7 @@ impl Lowering<'_> {
         // Converters join the names of all layers that they merged; the first is the layer's own.
         let name = node.name.split(';').next().unwrap_or_default().to_owned();
         self.push(name, kind, inputs, output, Some((value, layout.clone())));
-        self.placed.insert(
-            value,
-            Placed {
-                tensor: output,
-                layout,
-            },
-        );
+        self.placed.insert(value, Placed { tensor: output, layout });
     }
 
     /// Says that `value` is held by a tensor that is there already.
@@ -259,12 +220,7 @@ impl Lowering<'_> {
         output: usize,
         value: Option<(ValueId, Layout)>,
     ) {
-        self.network.ops.push(network::Op {
-            name,
-            kind,
-            inputs,
-            output,
-        });
+        self.network.ops.push(network::Op { name, kind, inputs, output });
         self.op_values.push(value);
     }
 }
@@ -272,11 +228,8 @@ impl Lowering<'_> {
 /// A device shape as `[n, h, w, c]`: leading axes of size 1 are added, or dropped where there are too many; what is
 /// still left over is merged into n, which no operator but element-wise ones is given.
 pub(super) fn four(shape: &[usize]) -> [usize; 4] {
-    let kept: Vec<usize> = if shape.len() > 4 {
-        shape.iter().copied().filter(|&d| d != 1).collect()
-    } else {
-        shape.to_vec()
-    };
+    let kept: Vec<usize> =
+        if shape.len() > 4 { shape.iter().copied().filter(|&d| d != 1).collect() } else { shape.to_vec() };
     let mut four = [1; 4];
     for (i, &dim) in kept.iter().rev().enumerate() {
         four[3 - i.min(3)] *= dim;

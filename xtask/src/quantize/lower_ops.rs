@@ -30,10 +30,7 @@ impl Lowering<'_> {
                 let params = pool(*window, false, activation)?;
                 self.pool(step, node, Kind::MaxPool2d(params))
             }
-            Op::AveragePool {
-                window,
-                count_padding,
-            } => {
+            Op::AveragePool { window, count_padding } => {
                 let params = pool(*window, *count_padding, activation)?;
                 self.pool(step, node, Kind::AveragePool2d(params))
             }
@@ -57,9 +54,7 @@ impl Lowering<'_> {
     /// The output clamp in the output's own integers.
     fn activation(&self, step: &Fused) -> (i8, i8) {
         let int8 = self.quantization(step.output);
-        step.clip.map_or((-128, 127), |(low, high)| {
-            (int8.quantize(low), int8.quantize(high))
-        })
+        step.clip.map_or((-128, 127), |(low, high)| (int8.quantize(low), int8.quantize(high)))
     }
 
     fn shape(&self, value: ValueId) -> &[usize] {
@@ -70,10 +65,7 @@ impl Lowering<'_> {
     fn over_own_axes(&mut self, value: ValueId) -> Lowers<(usize, Layout)> {
         let placed = self.placed(value)?;
         let shape = self.shape(value).to_vec();
-        let layout = placed
-            .layout
-            .over(&shape)
-            .unwrap_or_else(|| Layout::identity(&shape));
+        let layout = placed.layout.over(&shape).unwrap_or_else(|| Layout::identity(&shape));
         let tensor = self.require(value, &layout, four(&layout.device_shape()))?;
         Ok((tensor, layout))
     }
@@ -116,8 +108,7 @@ impl Lowering<'_> {
     }
 
     fn weights(&self, node: &Node) -> Lowers<Vec<f32>> {
-        self.floats(node, 1)?
-            .ok_or_else(|| "it has no weights".to_owned())
+        self.floats(node, 1)?.ok_or_else(|| "it has no weights".to_owned())
     }
 
     /// Int8 rows `[c_out][k]` and channel records; `weight(o, i)` is a weight of output channel o.
@@ -166,20 +157,10 @@ impl Lowering<'_> {
         let input = self.spatial_input(node.inputs[0])?;
         let kind = if groups == c_in && groups > 1 {
             // [c_out][taps] → [taps][c_out].
-            let weights = (0..taps * c_out)
-                .map(|i| rows[(i % c_out) * taps + i / c_out])
-                .collect();
-            Kind::DepthwiseConv2d {
-                params,
-                weights,
-                channels,
-            }
+            let weights = (0..taps * c_out).map(|i| rows[(i % c_out) * taps + i / c_out]).collect();
+            Kind::DepthwiseConv2d { params, weights, channels }
         } else {
-            Kind::Conv2d {
-                params,
-                weights: rows,
-                channels,
-            }
+            Kind::Conv2d { params, weights: rows, channels }
         };
         self.emit_spatial(step, node, kind, input);
         Ok(())
@@ -208,36 +189,14 @@ impl Lowering<'_> {
                 reserved: 0,
             };
             let input = self.view(placed.tensor, [1, 1, 1, k]);
-            let kind = Kind::FullyConnected {
-                params,
-                weights,
-                channels,
-            };
-            self.emit(
-                step,
-                node,
-                kind,
-                vec![input],
-                [1, 1, 1, c_out],
-                Layout::identity(&out_shape),
-            );
+            let kind = Kind::FullyConnected { params, weights, channels };
+            self.emit(step, node, kind, vec![input], [1, 1, 1, c_out], Layout::identity(&out_shape));
         } else {
             let (weights, channels) =
                 self.rows(node, step, (c_out, k), |o, i| weights[i * c_out + o], bias)?;
-            let kind = Kind::Conv2d {
-                params: conv_params(POINT, 1, activation)?,
-                weights,
-                channels,
-            };
+            let kind = Kind::Conv2d { params: conv_params(POINT, 1, activation)?, weights, channels };
             let input = self.require(node.inputs[0], &Layout::identity(&shape), [1, 1, rows_in, k])?;
-            self.emit(
-                step,
-                node,
-                kind,
-                vec![input],
-                [1, 1, rows_in, c_out],
-                Layout::identity(&out_shape),
-            );
+            self.emit(step, node, kind, vec![input], [1, 1, rows_in, c_out], Layout::identity(&out_shape));
         }
         Ok(())
     }
@@ -251,17 +210,9 @@ impl Lowering<'_> {
         let params = conv_params(POINT, c, activation)?;
         let input = self.spatial_input(node.inputs[0])?;
         let kind = if c == 1 {
-            Kind::Conv2d {
-                params,
-                weights,
-                channels,
-            }
+            Kind::Conv2d { params, weights, channels }
         } else {
-            Kind::DepthwiseConv2d {
-                params,
-                weights,
-                channels,
-            }
+            Kind::DepthwiseConv2d { params, weights, channels }
         };
         self.emit_spatial(step, node, kind, input);
         Ok(())
@@ -273,14 +224,7 @@ impl Lowering<'_> {
         let table: Vec<i8> = (i8::MIN..=i8::MAX).map(entry).collect();
         let placed = self.placed(node.inputs[0])?;
         let shape = self.network.tensors[placed.tensor].shape;
-        self.emit(
-            step,
-            node,
-            Kind::Table { table },
-            vec![placed.tensor],
-            shape,
-            placed.layout,
-        );
+        self.emit(step, node, Kind::Table { table }, vec![placed.tensor], shape, placed.layout);
         Ok(())
     }
 
@@ -288,19 +232,9 @@ impl Lowering<'_> {
         let placed = self.placed(node.inputs[0])?;
         let shape = self.network.tensors[placed.tensor].shape;
         let other = self.require(node.inputs[1], &placed.layout, shape)?;
-        let inputs = [
-            self.quantization(node.inputs[0]),
-            self.quantization(node.inputs[1]),
-        ];
+        let inputs = [self.quantization(node.inputs[0]), self.quantization(node.inputs[1])];
         let params = add_params(inputs, self.quantization(step.output), activation)?;
-        self.emit(
-            step,
-            node,
-            Kind::Add(params),
-            vec![placed.tensor, other],
-            shape,
-            placed.layout,
-        );
+        self.emit(step, node, Kind::Add(params), vec![placed.tensor, other], shape, placed.layout);
         Ok(())
     }
 
@@ -316,9 +250,7 @@ impl Lowering<'_> {
         let input = self.network.tensors[tensor].shape;
         let first = 4usize.checked_sub(rank).ok_or("it has more than 4 axes")?;
         let device = |i: usize| axes.contains(&layout.order()[i]);
-        let mask = (0..rank)
-            .filter(|&i| device(i))
-            .fold(0u8, |mask, i| mask | 1 << (first + i));
+        let mask = (0..rank).filter(|&i| device(i)).fold(0u8, |mask, i| mask | 1 << (first + i));
         let reduced = |i: usize| mask & (1 << i) != 0;
         let count: usize = (0..4).filter(|&i| reduced(i)).map(|i| input[i]).product();
         let shape = [0, 1, 2, 3].map(|i| if reduced(i) { 1 } else { input[i] });
@@ -330,21 +262,8 @@ impl Lowering<'_> {
         let scale = f64::from(from.scale) / (f64::from(to.scale) * count as f64);
         let channel = multiplier(scale, to.zero_point, bias as i32)?;
         let (activation_min, activation_max) = activation;
-        let params = MeanParams {
-            channel,
-            axes: mask,
-            reserved: 0,
-            activation_min,
-            activation_max,
-        };
-        self.emit(
-            step,
-            node,
-            Kind::Mean(params),
-            vec![tensor],
-            shape,
-            layout.reduced(axes),
-        );
+        let params = MeanParams { channel, axes: mask, reserved: 0, activation_min, activation_max };
+        self.emit(step, node, Kind::Mean(params), vec![tensor], shape, layout.reduced(axes));
         Ok(())
     }
 
@@ -353,18 +272,12 @@ impl Lowering<'_> {
         let layout = layout.with_shape(self.shape(step.output));
         let shape = four(&layout.device_shape());
         let mut padding = [0u16; 4];
-        let first = 4usize
-            .checked_sub(before.len())
-            .ok_or("it has more than 4 axes")?;
+        let first = 4usize.checked_sub(before.len()).ok_or("it has more than 4 axes")?;
         for (i, &axis) in layout.order().iter().enumerate() {
             padding[first + i] = narrow(before[axis])?;
         }
         let value = self.quantization(step.output).quantize(value);
-        let params = PadParams {
-            before: padding,
-            value,
-            reserved: [0; 3],
-        };
+        let params = PadParams { before: padding, value, reserved: [0; 3] };
         self.emit(step, node, Kind::Pad(params), vec![input], shape, layout);
         Ok(())
     }
@@ -378,18 +291,9 @@ impl Lowering<'_> {
         }
         let layout = layout.with_shape(self.shape(step.output));
         let shape = four(&layout.device_shape());
-        let lead = 4usize
-            .checked_sub(layout.order().len())
-            .ok_or("it has more than 4 axes")?;
-        let place = layout
-            .order()
-            .iter()
-            .position(|&a| a == axis)
-            .ok_or("its axis is out of range")?;
-        let params = ConcatParams {
-            axis: (lead + place) as u8,
-            reserved: [0; 3],
-        };
+        let lead = 4usize.checked_sub(layout.order().len()).ok_or("it has more than 4 axes")?;
+        let place = layout.order().iter().position(|&a| a == axis).ok_or("its axis is out of range")?;
+        let params = ConcatParams { axis: (lead + place) as u8, reserved: [0; 3] };
         self.emit(step, node, Kind::Concat(params), inputs, shape, layout);
         Ok(())
     }
@@ -413,12 +317,7 @@ impl Lowering<'_> {
 }
 
 /// The window of a pointwise operator.
-const POINT: Window = Window {
-    kernel: [1, 1],
-    stride: [1, 1],
-    dilation: [1, 1],
-    padding: [0; 4],
-};
+const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: [0; 4] };
 
 fn narrow(value: usize) -> Lowers<u16> {
     u16::try_from(value).map_err(|_| format!("a window parameter is {value}; at most 65535 is supported"))
@@ -478,21 +377,12 @@ fn add_params(
             continue;
         }
         let multipliers = factors.map(|m| m as i32);
-        let zero: i64 = (0..2)
-            .map(|i| i64::from(multipliers[i]) * i64::from(inputs[i].zero_point))
-            .sum();
+        let zero: i64 = (0..2).map(|i| i64::from(multipliers[i]) * i64::from(inputs[i].zero_point)).sum();
         let offset = (i64::from(output.zero_point) << shift) + (1 << (shift - 1)) - zero;
         let bound = 128 * multipliers.iter().map(|&m| i64::from(m)).sum::<i64>() + offset.abs();
         if bound < 1 << 31 {
             let offset = offset as i32;
-            return Ok(AddParams {
-                multipliers,
-                offset,
-                shift,
-                reserved: 0,
-                activation_min,
-                activation_max,
-            });
+            return Ok(AddParams { multipliers, offset, shift, reserved: 0, activation_min, activation_max });
         }
     }
     Err(format!(

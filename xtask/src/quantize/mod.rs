@@ -75,12 +75,7 @@ impl Source {
     pub fn open(path: &Path, dims: &[(String, usize)]) -> Result<Self> {
         let mut imported = import::import(path, dims)?;
         let folded = simplify::simplify(&mut imported.graph);
-        Ok(Self {
-            path: path.to_owned(),
-            imported,
-            dims: dims.to_vec(),
-            folded,
-        })
+        Ok(Self { path: path.to_owned(), imported, dims: dims.to_vec(), folded })
     }
 
     /// Name, shape and, where the recipe fixes it, range of each input.
@@ -89,11 +84,7 @@ impl Source {
         let spec = |&input: &ValueId| {
             let value = &graph.values[input];
             let range = ranges.get(&value.name).map(|&(low, high)| [low, high]);
-            InputSpec {
-                name: value.name.clone(),
-                shape: value.shape.clone(),
-                range,
-            }
+            InputSpec { name: value.name.clone(), shape: value.shape.clone(), range }
         };
         graph.inputs.iter().map(spec).collect()
     }
@@ -111,13 +102,7 @@ impl Source {
         settings: &Settings,
     ) -> Result<Dataset> {
         let with = |range: [f32; 2]| -> Vec<InputSpec> {
-            specs
-                .iter()
-                .map(|spec| InputSpec {
-                    range: spec.range.or(Some(range)),
-                    ..spec.clone()
-                })
-                .collect()
+            specs.iter().map(|spec| InputSpec { range: spec.range.or(Some(range)), ..spec.clone() }).collect()
         };
         let mut best = (f64::NEG_INFINITY, calibrate::RANDOM_RANGES[0]);
         if specs.iter().any(|spec| spec.range.is_none()) {
@@ -132,9 +117,7 @@ impl Source {
                         .copied()
                         .collect())
                 };
-                let outputs = (0..TRIAL_SAMPLES)
-                    .map(output)
-                    .collect::<Result<Vec<Vec<f32>>>>()?;
+                let outputs = (0..TRIAL_SAMPLES).map(output).collect::<Result<Vec<Vec<f32>>>>()?;
                 let quantized = self.quantize(&data, settings, &Silent)?;
                 let sqnr_db = quantized.sqnr_db.iter().rev().find_map(|&db| db).unwrap_or(0.0);
                 let score = 10.0 * calibrate::relative_variation(&outputs).log10() + sqnr_db;
@@ -176,10 +159,7 @@ impl Source {
             // Import adds a value where it rewrites a node; such a one shares the range of what it only moves to.
             .filter(|&value| in_source.contains(&graph.values[value].name))
             .collect();
-        let names: Vec<String> = values
-            .iter()
-            .map(|&value| graph.values[value].name.clone())
-            .collect();
+        let names: Vec<String> = values.iter().map(|&value| graph.values[value].name.clone()).collect();
         let oracle = Oracle::load_with_dims(&self.path, &names, &self.dims)?;
         let sample = |i: usize| float_sample(data, i, oracle.input_shapes());
         progress.start(2 * samples);
@@ -192,10 +172,7 @@ impl Source {
 
         let mut fixed = HashMap::new();
         for (name, &range) in &settings.input_ranges {
-            let input = graph
-                .inputs
-                .iter()
-                .find(|&&input| graph.values[input].name == *name);
+            let input = graph.inputs.iter().find(|&&input| graph.values[input].name == *name);
             let &input = input.ok_or_else(|| {
                 Failure::Usage(format!(
                     "the recipe fixes the range of `{name}`, which is not an input of {}",
@@ -239,10 +216,7 @@ impl Source {
                 };
                 let real: Vec<f32> = floats[place].iter().copied().collect();
                 let tensor = &lowered.network.tensors[lowered.network.ops[op].output];
-                let int8 = Int8 {
-                    scale: tensor.scale,
-                    zero_point: tensor.zero_point,
-                };
+                let int8 = Int8 { scale: tensor.scale, zero_point: tensor.zero_point };
                 for (&source, &q) in indices.iter().zip(bytes) {
                     noise[op].add(real[source], int8.dequantize(q));
                 }
@@ -253,18 +227,10 @@ impl Source {
         }
         // Without a signal there is nothing to compare with.
         let measured = |(op, noise): (usize, &Noise)| {
-            lowered.op_values[op]
-                .as_ref()
-                .filter(|_| noise.signal > 0.0)
-                .map(|_| noise.db())
+            lowered.op_values[op].as_ref().filter(|_| noise.signal > 0.0).map(|_| noise.db())
         };
         let sqnr_db = noise.iter().enumerate().map(measured).collect();
-        Ok(Quantized {
-            network: lowered.network,
-            sqnr_db,
-            warnings,
-            folded: self.folded.clone(),
-        })
+        Ok(Quantized { network: lowered.network, sqnr_db, warnings, folded: self.folded.clone() })
     }
 }
 
@@ -322,18 +288,10 @@ fn quantize_sample(network: &Network, sample: &[ArrayD<f32>]) -> Vec<i8> {
     let mut bytes = Vec::new();
     for (port, array) in network.inputs.iter().zip(sample) {
         let tensor = &network.tensors[port.tensor];
-        let int8 = Int8 {
-            scale: tensor.scale,
-            zero_point: tensor.zero_point,
-        };
+        let int8 = Int8 { scale: tensor.scale, zero_point: tensor.zero_point };
         let reals: Vec<f32> = array.iter().copied().collect();
         let layout = layout::Layout::permuted(&port.shape, &port.permutation);
-        bytes.extend(
-            layout
-                .source_indices()
-                .iter()
-                .map(|&source| int8.quantize(reals[source])),
-        );
+        bytes.extend(layout.source_indices().iter().map(|&source| int8.quantize(reals[source])));
     }
     bytes
 }

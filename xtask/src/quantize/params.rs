@@ -10,10 +10,7 @@ use super::fuse::Fused;
 use crate::graph::{Graph, Op, ValueId};
 
 /// Quantization of a softmax's output: 0 to 255⁄256 in 256 steps.
-pub const SOFTMAX_OUTPUT: Int8 = Int8 {
-    scale: 1.0 / 256.0,
-    zero_point: -128,
-};
+pub const SOFTMAX_OUTPUT: Int8 = Int8 { scale: 1.0 / 256.0, zero_point: -128 };
 
 /// Real range of a value, as calibration chose it.
 pub type Range = (f32, f32);
@@ -41,9 +38,7 @@ pub fn assign(
             extra.insert(step.output, (value, value));
         }
     }
-    let softmax = steps
-        .iter()
-        .filter(|step| matches!(graph.nodes[step.node].op, Op::Softmax { .. }));
+    let softmax = steps.iter().filter(|step| matches!(graph.nodes[step.node].op, Op::Softmax { .. }));
     let softmax: Vec<ValueId> = softmax.map(|step| groups.find(step.output)).collect();
 
     let mut merged: HashMap<ValueId, Range> = HashMap::new();
@@ -80,9 +75,7 @@ pub fn assign(
             let (low, high) = merged.get(&group).copied().unwrap_or((0.0, 0.0));
             if low == 0.0 && high == 0.0 {
                 let name = &graph.values[value].name;
-                warnings.push(format!(
-                    "`{name}` is 0 on all calibration data: its scale is set to 1"
-                ));
+                warnings.push(format!("`{name}` is 0 on all calibration data: its scale is set to 1"));
             }
             Int8::covering(low, high)
         };
@@ -111,9 +104,7 @@ struct Groups {
 
 impl Groups {
     fn new(values: usize) -> Self {
-        Self {
-            parent: (0..values).collect(),
-        }
+        Self { parent: (0..values).collect() }
     }
 
     fn find(&self, value: ValueId) -> ValueId {

@@ -15,10 +15,7 @@ pub fn drop_node(graph: &mut Graph) -> Option<String> {
 pub fn drop_values(graph: &mut Graph) {
     let mut used = vec![false; graph.values.len()];
     let ends = graph.inputs.iter().chain(&graph.outputs);
-    let inner = graph
-        .nodes
-        .iter()
-        .flat_map(|node| node.inputs.iter().chain([&node.output]));
+    let inner = graph.nodes.iter().flat_map(|node| node.inputs.iter().chain([&node.output]));
     ends.chain(inner).for_each(|&id| used[id] = true);
     let mut next = 0_usize;
     let mut renumbered = Vec::with_capacity(used.len());
@@ -28,10 +25,7 @@ pub fn drop_values(graph: &mut Graph) {
     }
     let mut keep = used.iter();
     graph.values.retain(|_| keep.next().copied().unwrap_or(false));
-    let inner = graph
-        .nodes
-        .iter_mut()
-        .flat_map(|node| node.inputs.iter_mut().chain([&mut node.output]));
+    let inner = graph.nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().chain([&mut node.output]));
     let ends = graph.inputs.iter_mut().chain(&mut graph.outputs);
     ends.chain(inner).for_each(|id| *id = renumbered[*id]);
 }

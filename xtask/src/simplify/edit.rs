@@ -37,17 +37,12 @@ pub fn bypass(graph: &mut Graph, index: usize) -> bool {
 
 fn redirect(graph: &mut Graph, old: ValueId, new: ValueId) {
     let operands = graph.nodes.iter_mut().flat_map(|node| &mut node.inputs);
-    operands
-        .filter(|operand| **operand == old)
-        .for_each(|operand| *operand = new);
+    operands.filter(|operand| **operand == old).for_each(|operand| *operand = new);
 }
 
 /// A name that no value has: `name`, or `name` with a number behind it.
 pub fn unique_name(graph: &Graph, name: &str) -> String {
     let free = |candidate: &String| graph.values.iter().all(|value| value.name != *candidate);
     let numbered = (2_usize..).map(|i| format!("{name}#{i}"));
-    std::iter::once(name.to_owned())
-        .chain(numbered)
-        .find(free)
-        .unwrap_or_default()
+    std::iter::once(name.to_owned()).chain(numbered).find(free).unwrap_or_default()
 }

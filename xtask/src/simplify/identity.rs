@@ -5,9 +5,8 @@ use crate::graph::{Graph, Node, Op};
 
 /// Removes a node whose output equals its operand.
 pub fn remove(graph: &mut Graph) -> Option<String> {
-    let candidates: Vec<_> = (0..graph.nodes.len())
-        .filter(|&i| is_identity(graph, &graph.nodes[i]))
-        .collect();
+    let candidates: Vec<_> =
+        (0..graph.nodes.len()).filter(|&i| is_identity(graph, &graph.nodes[i])).collect();
     candidates.into_iter().find_map(|index| {
         let text = format!("removed {}, which changes nothing", describe(&graph.nodes[index]));
         bypass(graph, index).then_some(text)
@@ -15,10 +14,8 @@ pub fn remove(graph: &mut Graph) -> Option<String> {
 }
 
 fn is_identity(graph: &Graph, node: &Node) -> bool {
-    let shapes_equal = node
-        .inputs
-        .first()
-        .is_some_and(|&x| graph.values[x].shape == graph.values[node.output].shape);
+    let shapes_equal =
+        node.inputs.first().is_some_and(|&x| graph.values[x].shape == graph.values[node.output].shape);
     shapes_equal
         && match &node.op {
             Op::Reshape => true,

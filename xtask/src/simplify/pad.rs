@@ -29,20 +29,15 @@ fn merged(graph: &Graph, pad: &Node, op: &Op) -> Option<Op> {
     };
     let padding = spatial(before, after)?;
     match op {
-        Op::Conv { window, groups } if *value == 0.0 => Some(Op::Conv {
-            window: widened(window, padding),
-            groups: *groups,
-        }),
+        Op::Conv { window, groups } if *value == 0.0 => {
+            Some(Op::Conv { window: widened(window, padding), groups: *groups })
+        }
         // The padding that the pool has already must count like the zeros that are added.
-        Op::AveragePool {
-            window,
-            count_padding,
-        } if *value == 0.0 && (*count_padding || window.padding == [0; 4]) => {
+        Op::AveragePool { window, count_padding }
+            if *value == 0.0 && (*count_padding || window.padding == [0; 4]) =>
+        {
             let window = widened(window, padding);
-            fits(&window).then_some(Op::AveragePool {
-                window,
-                count_padding: true,
-            })
+            fits(&window).then_some(Op::AveragePool { window, count_padding: true })
         }
         // Zeros lose against nothing that is at least 0, and −∞ against nothing at all.
         Op::MaxPool { window }
@@ -66,11 +61,7 @@ fn spatial(before: &[usize], after: &[usize]) -> Option<[usize; 4]> {
 
 fn widened(window: &Window, padding: [usize; 4]) -> Window {
     let mut window = *window;
-    window
-        .padding
-        .iter_mut()
-        .zip(padding)
-        .for_each(|(old, more)| *old += more);
+    window.padding.iter_mut().zip(padding).for_each(|(old, more)| *old += more);
     window
 }
 

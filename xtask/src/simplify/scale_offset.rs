@@ -71,10 +71,9 @@ pub fn into_reader(graph: &mut Graph) -> Option<String> {
                     .map(|(oc, filter)| absorb(filter, oc / filters_per_group * per_group, &scale, &offset))
                     .collect()
             }
-            Op::MatMul if graph.values[node.output].shape.len() == 2 => weights
-                .axis_iter_mut(Axis(1))
-                .map(|column| absorb(column, 0, &scale, &offset))
-                .collect(),
+            Op::MatMul if graph.values[node.output].shape.len() == 2 => {
+                weights.axis_iter_mut(Axis(1)).map(|column| absorb(column, 0, &scale, &offset)).collect()
+            }
             _ => continue,
         };
         let gain = Array1::<f64>::from_vec(gain).into_dyn();
@@ -117,15 +116,11 @@ pub fn into_scale_offset(graph: &mut Graph) -> Option<String> {
 }
 
 fn of_kind(graph: &Graph) -> Vec<usize> {
-    (0..graph.nodes.len())
-        .filter(|&i| graph.nodes[i].op == Op::ScaleOffset)
-        .collect()
+    (0..graph.nodes.len()).filter(|&i| graph.nodes[i].op == Op::ScaleOffset).collect()
 }
 
 fn wide(graph: &Graph, value: Option<&ValueId>) -> Option<ArrayD<f64>> {
-    value
-        .and_then(|&value| graph.constant(value))
-        .map(|constant| constant.mapv(f64::from))
+    value.and_then(|&value| graph.constant(value)).map(|constant| constant.mapv(f64::from))
 }
 
 fn coefficients(graph: &Graph, node: &Node) -> Option<(ArrayD<f64>, ArrayD<f64>)> {
@@ -140,10 +135,8 @@ fn absorb(
     offset: &ArrayD<f64>,
 ) -> f64 {
     let mut gain = 0.0;
-    for ((mut taps, scale), offset) in filter
-        .outer_iter_mut()
-        .zip(scale.iter().skip(first))
-        .zip(offset.iter().skip(first))
+    for ((mut taps, scale), offset) in
+        filter.outer_iter_mut().zip(scale.iter().skip(first)).zip(offset.iter().skip(first))
     {
         gain += taps.sum() * offset;
         taps *= *scale;
@@ -161,20 +154,13 @@ impl Parameters {
     /// Rounded to f32, `None` if that overflows.
     fn of(weights: &ArrayD<f64>, bias: &ArrayD<f64>) -> Option<Self> {
         let [weights, bias] = [weights, bias].map(|array| array.mapv(|x| x as f32));
-        weights
-            .iter()
-            .chain(&bias)
-            .all(|x| x.is_finite())
-            .then_some(Self { weights, bias })
+        weights.iter().chain(&bias).all(|x| x.is_finite()).then_some(Self { weights, bias })
     }
 
     /// Gives them to the node at `index`. The old ones stay: another node may read them.
     fn install(self, graph: &mut Graph, index: usize) {
-        let old = graph.nodes[index]
-            .inputs
-            .get(1)
-            .map(|&id| graph.values[id].name.clone())
-            .unwrap_or_default();
+        let old =
+            graph.nodes[index].inputs.get(1).map(|&id| graph.values[id].name.clone()).unwrap_or_default();
         let weights = unique_name(graph, &old);
         let weights = graph.add_constant(weights, self.weights);
         let bias = match graph.nodes[index].inputs.get(2) {

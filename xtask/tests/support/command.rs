@@ -64,21 +64,14 @@ impl Desk {
     /// Writes [`classifier`] as `net.onnx` and its plan as `net.s8`.
     pub fn plan(&self) -> PathBuf {
         self.write("net.onnx", classifier().bytes());
-        self.run(&[
-            "quantize", "net.onnx", "--calib", "random:7", "--out", "net.s8", "--quiet",
-        ])
-        .done();
+        self.run(&["quantize", "net.onnx", "--calib", "random:7", "--out", "net.s8", "--quiet"]).done();
         self.path("net.s8")
     }
 
     /// A command that would run in this folder, and would print a backtrace if it panicked.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command
-            .args(arguments)
-            .current_dir(self.0.path())
-            .env("RUST_BACKTRACE", "1")
-            .stdin(Stdio::null());
+        command.args(arguments).current_dir(self.0.path()).env("RUST_BACKTRACE", "1").stdin(Stdio::null());
         command
     }
 
@@ -127,10 +120,7 @@ impl Ended {
         assert_eq!(self.code, Some(code), "{text}");
         assert_eq!(text.matches("error: ").count(), 1, "one message: {text}");
         for trace in ["panicked", "backtrace", "RUST_BACKTRACE", "unwrap", ".rs:"] {
-            assert!(
-                !text.contains(trace) && !self.stdout.contains(trace),
-                "`{trace}` in: {text}"
-            );
+            assert!(!text.contains(trace) && !self.stdout.contains(trace), "`{trace}` in: {text}");
         }
         for word in words {
             assert!(text.contains(word), "`{word}` is missing in: {text}");

@@ -15,10 +15,7 @@ const SAMPLES: usize = 40;
 pub fn recipe(desk: &Desk) -> String {
     let student = classifier().bytes();
     let shape = [&[SAMPLES], &SHAPE[1..]].concat();
-    let (x, y) = (
-        Values::Float(noise(SAMPLES * ELEMENTS, 5)),
-        Values::Int8(vec![0; SAMPLES]),
-    );
+    let (x, y) = (Values::Float(noise(SAMPLES * ELEMENTS, 5)), Values::Int8(vec![0; SAMPLES]));
     let mut data = Cursor::new(Vec::new());
     write_npz(&mut data, [("x", &shape[..], &x), ("y", &[SAMPLES][..], &y)]).unwrap();
     let data = data.into_inner();

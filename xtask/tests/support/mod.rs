@@ -12,9 +12,7 @@ use xtask::graph::Graph;
 pub fn noise(shape: &[usize], seed: u64) -> ArrayD<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     ArrayD::from_shape_simple_fn(IxDyn(shape), || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     })
 }
@@ -22,11 +20,8 @@ pub fn noise(shape: &[usize], seed: u64) -> ArrayD<f32> {
 /// Asserts that every value that `graph` computes and the file at `path` knows by the same name is the same, within 10⁻³
 /// of the value's largest magnitude. Returns how many were compared.
 pub fn assert_same_as_tract(path: &Path, graph: &Graph, dims: &[(String, usize)]) -> usize {
-    let inputs: Vec<_> = graph
-        .inputs
-        .iter()
-        .map(|&id| noise(&graph.values[id].shape, 7 + id as u64))
-        .collect();
+    let inputs: Vec<_> =
+        graph.inputs.iter().map(|&id| noise(&graph.values[id].shape, 7 + id as u64)).collect();
     let ours = evaluate(graph, &inputs);
     let (_, _, source) = onnx::read(path).unwrap();
     let known: Vec<_> = source.node.iter().flat_map(|node| &node.output).collect();
@@ -40,25 +35,14 @@ pub fn assert_same_as_tract(path: &Path, graph: &Graph, dims: &[(String, usize)]
         );
     }
     let names: Vec<_> = compared.iter().map(|&id| graph.values[id].name.clone()).collect();
-    let theirs = Oracle::load_with_dims(path, &names, dims)
-        .unwrap()
-        .run(&inputs)
-        .unwrap();
+    let theirs = Oracle::load_with_dims(path, &names, dims).unwrap().run(&inputs).unwrap();
     for ((id, name), theirs) in compared.iter().zip(&names).zip(&theirs) {
         let ours = ours[*id].as_ref().unwrap();
-        assert_eq!(
-            ours.shape(),
-            theirs.shape(),
-            "{}: shape of {name}",
-            path.display()
-        );
+        assert_eq!(ours.shape(), theirs.shape(), "{}: shape of {name}", path.display());
         let largest = theirs.fold(1e-6_f32, |largest, x| largest.max(x.abs()));
         let finite = ours.iter().chain(theirs).all(|x| x.is_finite());
         assert!(finite, "{}: {name} is not finite", path.display());
-        let error = ours
-            .iter()
-            .zip(theirs)
-            .fold(0.0_f32, |error, (a, b)| error.max((a - b).abs()));
+        let error = ours.iter().zip(theirs).fold(0.0_f32, |error, (a, b)| error.max((a - b).abs()));
         assert!(
             error <= 1e-3 * largest,
             "{}: {name} is off by {error}, its largest is {largest}",

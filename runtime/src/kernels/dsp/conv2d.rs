@@ -28,11 +28,7 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
     if !assumed {
         return portable::conv2d(conv, input, scratch, output);
     }
-    let rows = Rows {
-        conv,
-        words: pitch / 4,
-        bounds: Bounds::new(conv.activation),
-    };
+    let rows = Rows { conv, words: pitch / 4, bounds: Bounds::new(conv.activation) };
     if direct {
         // SAFETY: `assumed` holds. A pointwise output has as many pixels as the input, each of k = c_in = pitch
         // bytes.
@@ -92,11 +88,7 @@ impl Rows<'_> {
     /// # Safety
     /// As [`Self::multiply`].
     unsafe fn multiply_within<const NARROW: bool>(&self, mut x: *const i8, rows: usize, mut out: *mut i8) {
-        let Self {
-            conv,
-            words,
-            ref bounds,
-        } = *self;
+        let Self { conv, words, ref bounds } = *self;
         let (pitch, c_out) = (4 * words, conv.c_out);
         let weights = conv.weights.as_ptr().cast::<u32>();
         for _ in 0..rows / 2 {

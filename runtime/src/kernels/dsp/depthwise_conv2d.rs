@@ -108,12 +108,7 @@ unsafe fn blocks<const NARROW: bool>(
     output: &mut [[i8; 4]],
 ) {
     for (block, (out, channels)) in output.iter_mut().zip(channels).enumerate() {
-        let mut acc = [
-            channels[0].bias,
-            channels[1].bias,
-            channels[2].bias,
-            channels[3].bias,
-        ];
+        let mut acc = [channels[0].bias, channels[1].bias, channels[2].bias, channels[3].bias];
         let (pairs, last) = table.as_chunks::<2>();
         // SAFETY: block `block` has 4 bytes at every tap's pixel, and a word of weights for every tap.
         unsafe {

@@ -38,11 +38,8 @@ pub(crate) fn fully_connected(
             acc
         };
         for i in 0..4 {
-            out[i] = requantize::<true>(
-                acc[i / 2][i % 2].wrapping_add(channels[i].bias),
-                &channels[i],
-                &bounds,
-            );
+            out[i] =
+                requantize::<true>(acc[i / 2][i % 2].wrapping_add(channels[i].bias), &channels[i], &bounds);
         }
     }
     for (channels, out) in rest.chunks(2).zip(rest_out.chunks_mut(2)) {

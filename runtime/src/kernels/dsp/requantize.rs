@@ -14,10 +14,7 @@ pub(super) struct Bounds {
 
 impl Bounds {
     pub fn new((low, high): (i8, i8)) -> Self {
-        Self {
-            low: low.into(),
-            high: high.into(),
-        }
+        Self { low: low.into(), high: high.into() }
     }
 
     /// Whether saturation alone does not apply them.
@@ -29,20 +26,9 @@ impl Bounds {
 /// Requantizes one accumulator; `NARROW` says [`Bounds::are_narrow`].
 #[inline(always)]
 pub(super) fn requantize<const NARROW: bool>(acc: i32, channel: &ChannelRecord, bounds: &Bounds) -> i8 {
-    let acc = if channel.left == 0 {
-        acc
-    } else {
-        saturate(acc, channel.left)
-    };
-    let q = asr(
-        smmla(acc, channel.multiplier, channel.offset),
-        channel.shift.into(),
-    );
-    if NARROW {
-        q.max(bounds.low).min(bounds.high) as i8
-    } else {
-        ssat8(q) as i8
-    }
+    let acc = if channel.left == 0 { acc } else { saturate(acc, channel.left) };
+    let q = asr(smmla(acc, channel.multiplier, channel.offset), channel.shift.into());
+    if NARROW { q.max(bounds.low).min(bounds.high) as i8 } else { ssat8(q) as i8 }
 }
 
 /// Out of line: scales of ¼ and more are rare, and the left shift would cost a register and space everywhere.

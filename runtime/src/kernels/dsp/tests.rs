@@ -67,40 +67,24 @@ fn convolution_case() -> impl Strategy<Value = Case> {
     let axes = prop_oneof![2 => [axis(), axis()], 1 => [pointwise.clone(), pointwise]];
     let channels =
         prop_oneof![4 => (1usize..20, 1usize..8, Just(1usize)), 1 => (1usize..4, 1usize..4, 1usize..4)];
-    (
-        1usize..3,
-        axes,
-        channels,
-        zero_point(),
-        activation(),
-        any::<u64>(),
+    (1usize..3, axes, channels, zero_point(), activation(), any::<u64>()).prop_map(
+        |(n, axes, (c_in, c_out, groups), zero_point, activation, seed)| Case {
+            n,
+            axes,
+            c_in: c_in * groups,
+            c_out: c_out * groups,
+            groups,
+            zero_point,
+            activation,
+            seed,
+        },
     )
-        .prop_map(
-            |(n, axes, (c_in, c_out, groups), zero_point, activation, seed)| Case {
-                n,
-                axes,
-                c_in: c_in * groups,
-                c_out: c_out * groups,
-                groups,
-                zero_point,
-                activation,
-                seed,
-            },
-        )
 }
 
 fn depthwise_case() -> impl Strategy<Value = Case> {
     let multiplier = prop_oneof![5 => Just(1usize), 1 => 2usize..4];
-    (
-        1usize..3,
-        [axis(), axis()],
-        1usize..20,
-        multiplier,
-        zero_point(),
-        activation(),
-        any::<u64>(),
-    )
-        .prop_map(|(n, axes, c_in, multiplier, zero_point, activation, seed)| Case {
+    (1usize..3, [axis(), axis()], 1usize..20, multiplier, zero_point(), activation(), any::<u64>()).prop_map(
+        |(n, axes, c_in, multiplier, zero_point, activation, seed)| Case {
             n,
             axes,
             c_in,
@@ -109,7 +93,8 @@ fn depthwise_case() -> impl Strategy<Value = Case> {
             zero_point,
             activation,
             seed,
-        })
+        },
+    )
 }
 
 impl Case {
@@ -118,10 +103,7 @@ impl Case {
         let mut random = Bytes::new(self.seed);
         let channels: Vec<ChannelRecord> = (0..self.c_out).map(|_| channel(&mut random, 3)).collect();
         let mut conv = Convolution {
-            window: Window {
-                y: self.axes[0],
-                x: self.axes[1],
-            },
+            window: Window { y: self.axes[0], x: self.axes[1] },
             c_in: self.c_in,
             c_out: self.c_out,
             groups: self.groups,
@@ -131,11 +113,8 @@ impl Case {
             activation: self.activation,
             zero_point: self.zero_point,
         };
-        let bytes = if depthwise {
-            conv.window_order().bytes()
-        } else {
-            conv.matrix_order().bytes() * self.groups
-        };
+        let bytes =
+            if depthwise { conv.window_order().bytes() } else { conv.matrix_order().bytes() * self.groups };
         // Filling weights are random too: no kernel may let them count.
         let weights = Words::new(random.weights(bytes));
         conv.weights = weights.as_slice();
@@ -171,11 +150,7 @@ impl Case {
         };
         let input = [self.n, y.input, x.input, self.c_in].map(|d| d as u32);
         let output = [self.n, y.output, x.output, self.c_out].map(|d| d as u32);
-        let rule = if depthwise {
-            DepthwiseConv2d::scratch_bytes
-        } else {
-            Conv2d::scratch_bytes
-        };
+        let rule = if depthwise { DepthwiseConv2d::scratch_bytes } else { Conv2d::scratch_bytes };
         rule(Family::Dsp, &params, input, output)
     }
 }
@@ -242,11 +217,7 @@ proptest! {
 
 #[test]
 fn accumulators_wrap_alike() {
-    let order = MatrixOrder {
-        family: Family::Dsp,
-        rows: 1,
-        k: 4,
-    };
+    let order = MatrixOrder { family: Family::Dsp, rows: 1, k: 4 };
     let weights = Words::new(vec![127; order.bytes()]);
     for bias in [i32::MAX, i32::MIN, i32::MAX - 4 * 127 * 127] {
         let channel = ChannelRecord {
@@ -260,14 +231,7 @@ fn accumulators_wrap_alike() {
         for x in [-128, 127] {
             let [expected, found] = [portable::fully_connected, dsp::fully_connected].map(|kernel| {
                 let mut output = [0];
-                kernel(
-                    order,
-                    weights.as_slice(),
-                    &[channel],
-                    (-128, 127),
-                    &[x; 4],
-                    &mut output,
-                );
+                kernel(order, weights.as_slice(), &[channel], (-128, 127), &[x; 4], &mut output);
                 output
             });
             assert_eq!(expected, found);

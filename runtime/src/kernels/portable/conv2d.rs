@@ -14,10 +14,7 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
     let Window { y, x } = conv.window;
     let order = conv.matrix_order();
     if conv.groups == 1 && conv.is_pointwise() {
-        for (window, out) in input
-            .chunks_exact(conv.c_in)
-            .zip(output.chunks_exact_mut(conv.c_out))
-        {
+        for (window, out) in input.chunks_exact(conv.c_in).zip(output.chunks_exact_mut(conv.c_out)) {
             multiply(conv, 0, window, out);
         }
         return;
@@ -59,11 +56,7 @@ fn gather(conv: &Convolution<'_>, image: &[i8], start: (i32, i32), group: usize,
         window.fill(conv.zero_point);
     }
     // Where taps and channels of a kernel row lie together in the input, they are copied together.
-    let run = if x.dilation == 1 && conv.groups == 1 {
-        taps_x.len()
-    } else {
-        1
-    };
+    let run = if x.dilation == 1 && conv.groups == 1 { taps_x.len() } else { 1 };
     for ky in taps_y {
         let line = (start.0 + (ky * y.dilation) as i32) as usize * x.input;
         let mut kx = taps_x.start;

@@ -9,9 +9,7 @@ pub(crate) fn add(params: &AddParams, a: &[Cell<i8>], b: &[Cell<i8>], output: &[
     let [m0, m1] = params.multipliers;
     let (low, high) = (i32::from(params.activation_min), i32::from(params.activation_max));
     for ((a, b), out) in a.iter().zip(b).zip(output) {
-        let products = m0
-            .wrapping_mul(a.get().into())
-            .wrapping_add(m1.wrapping_mul(b.get().into()));
+        let products = m0.wrapping_mul(a.get().into()).wrapping_add(m1.wrapping_mul(b.get().into()));
         let q = products.wrapping_add(params.offset) >> (params.shift & 31);
         out.set(q.max(low).min(high) as i8);
     }

@@ -28,19 +28,12 @@ pub(crate) fn average_pool2d(
             }
         });
         let inside = (view.rows.len() * view.columns.len()) as i32;
-        let padding = if params.count_padding == 1 {
-            taps - inside
-        } else {
-            0
-        };
+        let padding = if params.count_padding == 1 { taps - inside } else { 0 };
         let count = inside + padding;
         for (out, sum) in out.iter_mut().zip(sums) {
             let sum = sum + padding * i32::from(zero_point);
-            let q = if count == 0 {
-                zero_point.into()
-            } else {
-                (2 * sum + count).div_euclid((2 * count).max(1))
-            };
+            let q =
+                if count == 0 { zero_point.into() } else { (2 * sum + count).div_euclid((2 * count).max(1)) };
             *out = clamp(q, params);
         }
     });
@@ -70,8 +63,7 @@ pub(crate) fn max_pool2d(
 }
 
 fn clamp(q: i32, params: &Pool2dParams) -> i8 {
-    q.max(params.activation_min.into())
-        .min(params.activation_max.into()) as i8
+    q.max(params.activation_min.into()).min(params.activation_max.into()) as i8
 }
 
 /// The part of one window that lies inside the image, for one block of channels.
@@ -116,16 +108,7 @@ fn for_each_window(
                 for (i, out) in pixel.chunks_mut(BLOCK).enumerate() {
                     let pitch = (x.input * channels, channels);
                     let (rows, columns) = (rows.clone(), columns.clone());
-                    f(
-                        View {
-                            image,
-                            pitch,
-                            rows,
-                            columns,
-                            first_channel: i * BLOCK,
-                        },
-                        out,
-                    );
+                    f(View { image, pitch, rows, columns, first_channel: i * BLOCK }, out);
                 }
             }
         }

@@ -70,12 +70,7 @@ fn elementwise<T: Copy>(
     let (Some(a), Some(b)) = (a.broadcast(IxDyn(shape)), b.broadcast(IxDyn(shape))) else {
         return bad("shapes do not fit");
     };
-    let Some(data) = a
-        .iter()
-        .zip(&b)
-        .map(|(&a, &b)| compute(a, b))
-        .collect::<Option<Vec<T>>>()
-    else {
+    let Some(data) = a.iter().zip(&b).map(|(&a, &b)| compute(a, b)).collect::<Option<Vec<T>>>() else {
         return bad("integer arithmetic overflows or divides by zero");
     };
     ArrayD::from_shape_vec(IxDyn(shape), data).or_else(|_| bad("shapes do not fit"))

@@ -16,9 +16,7 @@ pub fn add(call: &mut Call<'_>) -> Result<()> {
     };
     let (left, right) = (call.shape(a), call.shape(b));
     if left != right {
-        return refuse(format!(
-            "adds activations of shapes {left:?} and {right:?}; they must be equal"
-        ));
+        return refuse(format!("adds activations of shapes {left:?} and {right:?}; they must be equal"));
     }
     call.emit(Op::Add, vec![a, b], left)
 }
@@ -50,10 +48,7 @@ fn affine(call: &mut Call<'_>, x: usize, coefficients: impl Fn(f32) -> (f32, f32
     let channels = per_channel(&constant, &shape)?;
     let (scale, offset): (Vec<_>, Vec<_>) = channels.into_iter().map(coefficients).unzip();
     if let Some(i) = scale.iter().position(|scale| !scale.is_finite()) {
-        return bad(format!(
-            "`{}` makes channel {i} infinite",
-            call.input_name(1 - x).unwrap_or_default()
-        ));
+        return bad(format!("`{}` makes channel {i} infinite", call.input_name(1 - x).unwrap_or_default()));
     }
     let scale = call.add_vector("scale", scale);
     let offset = call.add_vector("offset", offset);
@@ -107,9 +102,7 @@ fn per_channel(constant: &ArrayD<f32>, shape: &[usize]) -> Result<Vec<f32>> {
         return Ok(vec![value; channels]);
     }
     let Some(missing) = have.len().checked_sub(own.len()) else {
-        return refuse(format!(
-            "a constant of shape {own:?} widens the activation of shape {have:?}"
-        ));
+        return refuse(format!("a constant of shape {own:?} widens the activation of shape {have:?}"));
     };
     for (i, &size) in own.iter().enumerate().filter(|(_, size)| **size != 1) {
         match have.get(i + missing) {

@@ -7,13 +7,7 @@ use crate::import::call::{Call, bad};
 
 /// min(max(x, low), high), limits as attributes before operator set 11 and as inputs since.
 pub fn clip(call: &mut Call<'_>) -> Result<()> {
-    let limit = |i, name| {
-        Ok(if call.scope.opset < 11 {
-            call.float(name)?
-        } else {
-            call.number(i)?
-        })
-    };
+    let limit = |i, name| Ok(if call.scope.opset < 11 { call.float(name)? } else { call.number(i)? });
     let low = limit(1, "min")?.unwrap_or(f32::NEG_INFINITY);
     let high = limit(2, "max")?.unwrap_or(f32::INFINITY);
     if low.is_nan() || high.is_nan() || low > high {

@@ -8,9 +8,7 @@ use crate::import::shapes;
 
 /// Joins all inputs along an axis.
 pub fn concat(call: &mut Call<'_>) -> Result<()> {
-    let inputs = (0..call.node.input.len())
-        .map(|i| call.activation(i))
-        .collect::<Result<Vec<_>>>()?;
+    let inputs = (0..call.node.input.len()).map(|i| call.activation(i)).collect::<Result<Vec<_>>>()?;
     let Some(&first) = inputs.first() else {
         return bad("it has no input");
     };
@@ -28,10 +26,7 @@ pub fn concat(call: &mut Call<'_>) -> Result<()> {
         let total = shape[axis];
         shape[axis] = 0;
         if part != shape {
-            return bad(format!(
-                "input of shape {:?} does not fit along axis {axis}",
-                call.shape(input)
-            ));
+            return bad(format!("input of shape {:?} does not fit along axis {axis}", call.shape(input)));
         }
         shape[axis] = total + size;
     }

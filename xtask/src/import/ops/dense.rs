@@ -29,10 +29,7 @@ fn weights_second(call: &mut Call<'_>) -> Result<()> {
         return bad("one side has no axes");
     };
     if *last != k {
-        return bad(format!(
-            "input of shape {:?} and weights of shape [{k}, {m}]",
-            call.shape(x)
-        ));
+        return bad(format!("input of shape {:?} and weights of shape [{k}, {m}]", call.shape(x)));
     }
     *last = m;
     let weights = call.add_constant(1, weights);
@@ -51,9 +48,7 @@ fn weights_first(call: &mut Call<'_>) -> Result<()> {
         return refuse(format!("weights times an activation of shape {shape:?}"));
     };
     if rows != k {
-        return bad(format!(
-            "weights of shape [{m}, {k}] and input of shape {shape:?}"
-        ));
+        return bad(format!("weights of shape [{m}, {k}] and input of shape {shape:?}"));
     }
     let mut permutation: Vec<_> = (0..shape.len()).collect();
     permutation.swap(lead.len(), lead.len() + 1);
@@ -70,10 +65,7 @@ fn matrix(call: &Call<'_>, i: usize) -> Result<ArrayD<f32>> {
     match weights.ndim() {
         2 => Ok(weights),
         1 => refuse("the weights are a vector; give them a second axis of size 1"),
-        _ => refuse(format!(
-            "the weights of shape {:?} are more than one matrix",
-            weights.shape()
-        )),
+        _ => refuse(format!("the weights of shape {:?} are more than one matrix", weights.shape())),
     }
 }
 
@@ -95,11 +87,7 @@ pub fn gemm(call: &mut Call<'_>) -> Result<()> {
     if rows != k {
         return bad(format!("input of shape [{n}, {k}] and weights of {rows} rows"));
     }
-    let weights = scaled(
-        weights.as_standard_layout().into_owned().into_dyn(),
-        alpha,
-        "alpha",
-    )?;
+    let weights = scaled(weights.as_standard_layout().into_owned().into_dyn(), alpha, "alpha")?;
     let mut inputs = vec![x, call.add_constant(1, weights)];
     if let Some(bias) = call.weights(2)? {
         let bias = bias_row(bias, n, m)?;
@@ -124,9 +112,7 @@ fn bias_row(bias: ArrayD<f32>, n: usize, m: usize) -> Result<ArrayD<f32>> {
             return refuse(format!("input 2 of shape {shape:?} differs from row to row"));
         }
         _ => {
-            return bad(format!(
-                "input 2 of shape {shape:?} does not fit a product of shape [{n}, {m}]"
-            ));
+            return bad(format!("input 2 of shape {shape:?} does not fit a product of shape [{n}, {m}]"));
         }
     }
     let values: Vec<f32> = bias.iter().copied().cycle().take(m).collect();
@@ -134,11 +120,7 @@ fn bias_row(bias: ArrayD<f32>, n: usize, m: usize) -> Result<ArrayD<f32>> {
 }
 
 fn scaled(weights: ArrayD<f32>, factor: f32, name: &str) -> Result<ArrayD<f32>> {
-    let scaled = if factor == 1.0 {
-        weights
-    } else {
-        weights.mapv(|weight| weight * factor)
-    };
+    let scaled = if factor == 1.0 { weights } else { weights.mapv(|weight| weight * factor) };
     match scaled.iter().all(|weight| weight.is_finite()) {
         true => Ok(scaled),
         false => bad(format!("attribute {name}={factor} makes a weight infinite")),

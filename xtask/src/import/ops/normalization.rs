@@ -14,14 +14,8 @@ pub fn batch(call: &mut Call<'_>) -> Result<()> {
     };
     let [gamma, beta, mean, variance] = [1, 2, 3, 4].map(|i| call.required_weights(i));
     let parameters = [gamma?, beta?, mean?, variance?];
-    if let Some(wrong) = parameters
-        .iter()
-        .find(|parameter| parameter.shape() != [channels])
-    {
-        return bad(format!(
-            "parameter of shape {:?} for {channels} channels",
-            wrong.shape()
-        ));
+    if let Some(wrong) = parameters.iter().find(|parameter| parameter.shape() != [channels]) {
+        return bad(format!("parameter of shape {:?} for {channels} channels", wrong.shape()));
     }
     let epsilon = f64::from(call.float("epsilon")?.unwrap_or(1e-5));
     let (mut scales, mut offsets) = (Vec::with_capacity(channels), Vec::with_capacity(channels));
@@ -32,9 +26,7 @@ pub fn batch(call: &mut Call<'_>) -> Result<()> {
         let scale = f64::from(*gamma) / (f64::from(*variance) + epsilon).sqrt();
         let offset = f64::from(*beta) - f64::from(*mean) * scale;
         if !((scale as f32).is_finite() && (offset as f32).is_finite()) {
-            return bad(format!(
-                "channel {channel}: variance {variance} makes the scale {scale}"
-            ));
+            return bad(format!("channel {channel}: variance {variance} makes the scale {scale}"));
         }
         scales.push(scale as f32);
         offsets.push(offset as f32);

@@ -22,9 +22,7 @@ pub fn pad(call: &mut Call<'_>) -> Result<()> {
     let axes: Vec<_> = match call.integers(3)? {
         Some(axes) => {
             shapes::axes(&axes, rank)?;
-            axes.iter()
-                .map(|&axis| shapes::axis(axis, rank))
-                .collect::<Result<_>>()?
+            axes.iter().map(|&axis| shapes::axis(axis, rank)).collect::<Result<_>>()?
         }
         None => (0..rank).collect(),
     };

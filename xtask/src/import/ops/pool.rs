@@ -16,14 +16,7 @@ pub fn max(call: &mut Call<'_>) -> Result<()> {
 pub fn average(call: &mut Call<'_>) -> Result<()> {
     let (x, window, shape) = pool(call)?;
     let count_padding = call.int("count_include_pad")?.unwrap_or(0) != 0;
-    call.emit(
-        Op::AveragePool {
-            window,
-            count_padding,
-        },
-        vec![x],
-        shape,
-    )
+    call.emit(Op::AveragePool { window, count_padding }, vec![x], shape)
 }
 
 fn pool(call: &Call<'_>) -> Result<(ValueId, Window, Vec<usize>)> {
@@ -31,10 +24,7 @@ fn pool(call: &Call<'_>) -> Result<(ValueId, Window, Vec<usize>)> {
     let (window, out) = window(call, &kernel_shape(call)?, &shape[2..])?;
     let [top, left, bottom, right] = window.padding;
     if top.max(bottom) >= window.kernel[0] || left.max(right) >= window.kernel[1] {
-        return refuse(format!(
-            "padding {:?} is as large as the kernel {:?}",
-            window.padding, window.kernel
-        ));
+        return refuse(format!("padding {:?} is as large as the kernel {:?}", window.padding, window.kernel));
     }
     Ok((x, window, [&shape[..2], &out].concat()))
 }
@@ -54,12 +44,7 @@ pub fn global_max(call: &mut Call<'_>) -> Result<()> {
         [h, w] => [h, w],
         _ => [1, shape[2]],
     };
-    let window = Window {
-        kernel,
-        stride: [1, 1],
-        dilation: [1, 1],
-        padding: [0; 4],
-    };
+    let window = Window { kernel, stride: [1, 1], dilation: [1, 1], padding: [0; 4] };
     shape[2..].fill(1);
     call.emit(Op::MaxPool { window }, vec![x], shape)
 }

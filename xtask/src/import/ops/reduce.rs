@@ -10,9 +10,7 @@ use crate::import::shapes;
 pub fn mean(call: &mut Call<'_>) -> Result<()> {
     let x = call.activation(0)?;
     let mut shape = call.shape(x);
-    let named = call
-        .integers_or_attribute(1, "axes")?
-        .filter(|axes| !axes.is_empty());
+    let named = call.integers_or_attribute(1, "axes")?.filter(|axes| !axes.is_empty());
     let axes = match named {
         Some(named) => shapes::axes(&named, shape.len())?,
         None if call.int("noop_with_empty_axes")?.unwrap_or(0) != 0 => {

@@ -11,16 +11,9 @@ pub fn softmax(call: &mut Call<'_>) -> Result<()> {
     let x = call.activation(0)?;
     let shape = call.shape(x);
     let flattens = call.scope.opset < 13;
-    let axis = shapes::axis(
-        call.int("axis")?.unwrap_or(if flattens { 1 } else { -1 }),
-        shape.len(),
-    )?;
+    let axis = shapes::axis(call.int("axis")?.unwrap_or(if flattens { 1 } else { -1 }), shape.len())?;
     let mut long = (axis..shape.len()).filter(|&i| shape[i] != 1);
-    let axis = if flattens {
-        long.next().unwrap_or(axis)
-    } else {
-        axis
-    };
+    let axis = if flattens { long.next().unwrap_or(axis) } else { axis };
     if flattens && long.next().is_some() {
         let rewrite = "export with operator set 13 or later";
         return refuse(format!(
