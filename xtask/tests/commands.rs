@@ -76,7 +76,8 @@ fn quantize_reports_every_field() {
     assert_eq!(layers[0]["macs"], 4 * 2 * 9 * 36);
     assert_eq!(layers[0]["output_shape"], serde_json::json!([1, 6, 6, 4]));
     assert_eq!(report["macs"], 4 * 2 * 9 * 36 + 16);
-    assert_eq!(report["parameters"], 72 + 4 + 16);
+    // Each with a bias an output channel.
+    assert_eq!(report["parameters"], 72 + 4 + 16 + 4);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The built command in a folder of its own, run as a user runs it.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -77,24 +76,6 @@ impl Desk {
 
     pub fn run(&self, arguments: &[&str]) -> Ended {
         Ended::of(&mut self.command(arguments))
-    }
-
-    /// Every file below the folder with its contents, and every folder.
-    pub fn contents(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
-        let mut found = BTreeMap::new();
-        let mut folders = vec![self.0.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-                if path.is_dir() {
-                    folders.push(path.clone());
-                    found.insert(path, None);
-                } else {
-                    let bytes = fs::read(&path).unwrap();
-                    found.insert(path, Some(bytes));
-                }
-            }
-        }
-        found
     }
 }
 
