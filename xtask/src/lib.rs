@@ -1,4 +1,9 @@
 //! The still8 compiler, in modules that follow the data's way, and the commands around it.
+//!
+//! - The compiler: [`import`] (ONNX to [`graph`]), [`simplify`], [`calibrate`], [`quantize`] (to [`network`]), [`plan`]
+//!   (arena), [`pack`] (weight order), [`emit`] (bytes of a plan, and back). [`evaluate`] is the float graph's slow truth.
+//! - Running: [`engine`] (host or emulated core), [`emulator`] (images under qemu), [`boards`] (the board table).
+//! - Commands: [`commands`] (one file each), [`console`], [`lineage`], [`process`].
 
 pub mod boards;
 pub mod calibrate;

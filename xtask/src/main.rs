@@ -8,7 +8,7 @@ use still8_validation::Result;
 use xtask::commands::{bench, demo, flash, inspect, ops, quantize, run, setup, tables, test, validate};
 use xtask::console::Console;
 
-/// Distil, quantize, run and prove small int8 models on microcontrollers.
+/// Quantize, run and prove distilled small models on microcontrollers.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = EXIT_CODES)]
 struct Arguments {

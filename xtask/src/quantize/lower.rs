@@ -212,7 +212,8 @@ impl Lowering<'_> {
         self.placed.insert(value, Placed { tensor, layout });
     }
 
-    fn push(
+    /// Appends an op; `value` says which of the graph's values it computes, in which layout.
+    pub(super) fn push(
         &mut self,
         name: String,
         kind: Kind,

@@ -228,6 +228,17 @@ impl Lowering<'_> {
         Ok(())
     }
 
+    /// The tensor in another quantization, by a table where it has not got that one already.
+    fn requantized(&mut self, tensor: usize, from: Int8, to: Int8, node: &Node) -> usize {
+        if from == to {
+            return tensor;
+        }
+        let table = (i8::MIN..=i8::MAX).map(|q| to.quantize(from.dequantize(q))).collect();
+        let output = self.add_tensor(self.network.tensors[tensor].shape, to);
+        self.push(format!("{}/requantize", node.name), Kind::Table { table }, vec![tensor], output, None);
+        output
+    }
+
     fn add(&mut self, step: &Fused, node: &Node, activation: (i8, i8)) -> Lowers {
         let placed = self.placed(node.inputs[0])?;
         let shape = self.network.tensors[placed.tensor].shape;
@@ -283,11 +294,17 @@ impl Lowering<'_> {
     }
 
     fn concat(&mut self, step: &Fused, node: &Node, axis: usize) -> Lowers {
-        let (first, layout) = self.over_own_axes(node.inputs[0])?;
-        let mut inputs = vec![first];
-        for &value in &node.inputs[1..] {
+        let (_, layout) = self.over_own_axes(node.inputs[0])?;
+        let mut inputs = Vec::new();
+        for &value in &node.inputs {
             let layout = layout.with_shape(self.shape(value));
-            inputs.push(self.require(value, &layout, four(&layout.device_shape()))?);
+            let tensor = self.require(value, &layout, four(&layout.device_shape()))?;
+            inputs.push(self.requantized(
+                tensor,
+                self.quantization(value),
+                self.quantization(step.output),
+                node,
+            ));
         }
         let layout = layout.with_shape(self.shape(step.output));
         let shape = four(&layout.device_shape());

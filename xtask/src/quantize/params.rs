@@ -1,7 +1,7 @@
 //! Which scale and zero point every value gets.
 //!
-//! Operators that only move or select elements (pools, Pad, Concat, Reshape, Transpose) share one quantization between
-//! input and output, so that they are exact. Softmax has a fixed one.
+//! Operators that only move or select elements (pools, Pad, Reshape, Transpose, Concat where it can) share one
+//! quantization between input and output, so that they are exact. Softmax has a fixed one.
 
 use std::collections::HashMap;
 
@@ -29,10 +29,8 @@ pub fn assign(
     let mut extra: HashMap<ValueId, Range> = HashMap::new();
     for step in steps {
         let node = &graph.nodes[step.node];
-        if shares(&node.op) {
-            for &input in &node.inputs {
-                groups.join(input, step.output);
-            }
+        for &input in node.inputs.iter().filter(|&&input| joins(graph, &node.op, input)) {
+            groups.join(input, step.output);
         }
         if let Op::Pad { value, .. } = node.op {
             extra.insert(step.output, (value, value));
@@ -54,8 +52,8 @@ pub fn assign(
         // were observed.
         let carried = steps.iter().any(|step| {
             let node = &graph.nodes[step.node];
-            let observed = |input: &ValueId| ranges.contains_key(input);
-            step.output == value && shares(&node.op) && node.inputs.iter().all(observed)
+            let observed = |&input: &ValueId| groups.find(input) == group && ranges.contains_key(&input);
+            step.output == value && moves(&node.op) && node.inputs.iter().all(observed)
         });
         if let Some(&range) = fixed.get(&value) {
             widen(group, range);
@@ -84,8 +82,26 @@ pub fn assign(
     params
 }
 
+/// Whether `input` of an operator takes the output's quantization.
+///
+/// An input of Concat does so only where nobody else could mind: else it keeps its own, and is requantized on the way.
+fn joins(graph: &Graph, op: &Op, input: ValueId) -> bool {
+    let computed = |writer: usize| {
+        let writer = &graph.nodes[writer].op;
+        !moves(writer) && !matches!(writer, Op::Softmax { .. })
+    };
+    match op {
+        Op::Concat { .. } => {
+            graph.readers(input).len() == 1
+                && !graph.outputs.contains(&input)
+                && graph.writer(input).is_some_and(computed)
+        }
+        op => moves(op),
+    }
+}
+
 /// Whether the operator only moves or selects elements.
-fn shares(op: &Op) -> bool {
+fn moves(op: &Op) -> bool {
     matches!(
         op,
         Op::MaxPool { .. }
