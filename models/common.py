@@ -159,9 +159,18 @@ class Net:
     def add(self, a, b, name):
         return self._step("Add", name, [a, b], self.keras.layers.Add())
 
+    def concat(self, values, name):
+        return self._step("Concat", name, values, self.keras.layers.Concatenate())
+
     def classify(self, x, classes, dropout=0.0):
-        """Global average, then one dense layer; the output is `logits`."""
-        x = self._step("GlobalAveragePool", "head/average", [x], self.keras.layers.GlobalAveragePooling2D(keepdims=True))
+        """Global average, then one dense layer; the output is `logits`. A list of values has its averages put side by side."""
+        if isinstance(x, list):
+            averages = [self._step("GlobalAveragePool", f"member{i}/average", [v],
+                                   self.keras.layers.GlobalAveragePooling2D(keepdims=True)) for i, v in enumerate(x, 1)]
+            x = self.concat(averages, "head/concat")
+        else:
+            x = self._step("GlobalAveragePool", "head/average", [x],
+                           self.keras.layers.GlobalAveragePooling2D(keepdims=True))
         x = self._step("Flatten", "head/flatten", [x], self.keras.layers.Flatten())
         if dropout:
             x = (self.keras.layers.Dropout(dropout)(x[0]), x[1])  # training only, so ONNX has no node for it
@@ -265,7 +274,7 @@ def export_onnx(net, path, graph_name):
             attributes = dict(epsilon=BN_EPSILON)
         elif op == "Clip":
             inputs += [weight("relu6/min", 0.0), weight("relu6/max", 6.0)]
-        elif op == "Flatten":
+        elif op in ("Concat", "Flatten"):
             attributes = dict(axis=1)
         elif op == "Gemm":
             inputs += [weight(f"{name}/weight", np.asarray(layer.kernel).T), weight(f"{name}/bias", layer.bias)]
