@@ -21,7 +21,8 @@ use still8_validation::onnx::testing::{ModelBuilder, With, int, ints, node};
 use still8_validation::random::SplitMix64;
 use xtask::emit::{emit, repack};
 use xtask::network::Network;
-use xtask::quantize::{Progress, Settings, Source, golden};
+use xtask::quantize::golden::Reference;
+use xtask::quantize::{Progress, Settings, Source};
 
 /// The format of these plans.
 const VERSION: u16 = 1;
@@ -228,6 +229,6 @@ fn every_operator() -> Network {
     network.name = "operators".to_owned();
     let bytes = network.inputs.iter().map(|port| network.tensors[port.tensor].len()).sum();
     let input = Random(SplitMix64::new(2)).activations(bytes);
-    network.golden = Some(golden::run(&network, &input).unwrap().golden);
+    network.golden = Some(Reference::new(&network).unwrap().run(&input).unwrap().golden);
     network
 }

@@ -17,32 +17,46 @@ pub struct Outputs {
     pub golden: Golden,
 }
 
-/// Runs the network on `input`: all inputs in the device's layout, one behind the other.
-///
-/// # Errors
-/// [`Failure::Unsupported`] where the network has no valid plan.
-pub fn run(network: &Network, input: &[i8]) -> Result<Outputs> {
-    let invalid =
-        |error: &dyn std::fmt::Display| Failure::Unsupported(format!("`{}`: {error}", network.name));
-    let runner = HostRunner::new(&emit(network, Family::Portable)?.bytes).map_err(|error| invalid(&error))?;
-    let plan = runner.plan();
-    let mut arena = vec![Align16::ZERO; Align16::count(plan.arena_bytes())];
-    let mut session = Session::new(&plan, &mut arena).map_err(|error| invalid(&error))?;
-    let mut rest = input;
-    for i in 0..plan.input_count() {
-        if let Some(tensor) = session.input(i) {
-            let (bytes, tail) = rest.split_at(tensor.len());
+/// A network ready to run on the host with the portable kernels.
+pub struct Reference {
+    runner: HostRunner,
+}
+
+impl Reference {
+    /// # Errors
+    /// [`Failure::Unsupported`] where the network has no valid plan.
+    pub fn new(network: &Network) -> Result<Self> {
+        let plan = emit(network, Family::Portable)?.bytes;
+        let invalid = |error| Failure::Unsupported(format!("`{}`: {error}", network.name));
+        Ok(Self { runner: HostRunner::new(&plan).map_err(invalid)? })
+    }
+
+    /// Runs the network on `input`: all inputs in the device's layout, one behind the other.
+    ///
+    /// # Errors
+    /// [`Failure::Data`] where the input is shorter than the network's.
+    pub fn run(&self, input: &[i8]) -> Result<Outputs> {
+        let plan = self.runner.plan();
+        let mut arena = vec![Align16::ZERO; Align16::count(plan.arena_bytes())];
+        let mut session =
+            Session::new(&plan, &mut arena).map_err(|error| Failure::Data(error.to_string()))?;
+        let mut rest = input;
+        for i in 0..plan.input_count() {
+            let tensor = session.input(i).unwrap_or_default();
+            let (bytes, tail) = rest
+                .split_at_checked(tensor.len())
+                .ok_or_else(|| Failure::Data(format!("{} input bytes are too few", input.len())))?;
             tensor.copy_from_slice(bytes);
             rest = tail;
         }
+        let mut ops = Vec::new();
+        session.run_observed(|_, output| ops.push(output.to_vec()));
+        let outputs = (0..plan.output_count()).filter_map(|i| session.output(i));
+        let golden = Golden {
+            input: input.to_vec(),
+            output: outputs.flatten().copied().collect(),
+            op_crcs: ops.iter().map(|bytes| CRC32.checksum(bytemuck::cast_slice(bytes))).collect(),
+        };
+        Ok(Outputs { ops, golden })
     }
-    let mut ops = Vec::new();
-    session.run_observed(|_, output| ops.push(output.to_vec()));
-    let outputs = (0..plan.output_count()).filter_map(|i| session.output(i));
-    let golden = Golden {
-        input: input.to_vec(),
-        output: outputs.flatten().copied().collect(),
-        op_crcs: ops.iter().map(|bytes| CRC32.checksum(bytemuck::cast_slice(bytes))).collect(),
-    };
-    Ok(Outputs { ops, golden })
 }

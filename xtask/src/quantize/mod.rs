@@ -6,6 +6,7 @@ pub mod golden;
 mod layout;
 mod lower;
 mod lower_ops;
+mod noise;
 mod params;
 
 use std::collections::HashMap;
@@ -170,26 +171,10 @@ impl Source {
             .map(|(&value, histogram)| (value, histogram.range(settings.method)))
             .collect();
 
-        let mut fixed = HashMap::new();
-        for (name, &range) in &settings.input_ranges {
-            let input = graph.inputs.iter().find(|&&input| graph.values[input].name == *name);
-            let &input = input.ok_or_else(|| {
-                Failure::Usage(format!(
-                    "the recipe fixes the range of `{name}`, which is not an input of {}",
-                    self.path.display()
-                ))
-            })?;
-            let (low, high) =
-                histograms[values.iter().position(|&value| value == input).unwrap_or(0)].extremes();
-            let slack = (range.1 - range.0) / 100.0;
-            if low < range.0 - slack || high > range.1 + slack {
-                warnings.push(format!(
-                    "input `{name}` holds {low}..{high} in the calibration data, outside its range {}..{}: it saturates",
-                    range.0, range.1
-                ));
-            }
-            fixed.insert(input, range);
-        }
+        let observed = |input: ValueId| {
+            values.iter().position(|&value| value == input).map(|i| histograms[i].extremes())
+        };
+        let fixed = self.fixed_ranges(&settings.input_ranges, observed, &mut warnings)?;
         let params = params::assign(graph, &steps, &ranges, &fixed, &mut warnings);
         let mut lowered = lower::lower(graph, &steps, &params)?;
         if !settings.name.is_empty() {
@@ -198,58 +183,42 @@ impl Source {
         lowered.network.source_sha256 = self.imported.sha256;
         lowered.network.lineage.clone_from(&settings.lineage);
 
-        let mut noise = vec![Noise::default(); lowered.network.ops.len()];
-        let indices: Vec<Option<Vec<usize>>> = lowered
-            .op_values
-            .iter()
-            .map(|op| op.as_ref().map(|(_, layout)| layout.source_indices()))
-            .collect();
-        for i in 0..samples.min(SQNR_SAMPLES) {
-            let floats = oracle.run(&sample(i))?;
-            let outputs = golden::run(&lowered.network, &quantize_sample(&lowered.network, &sample(i)))?;
-            for (op, bytes) in outputs.ops.iter().enumerate() {
-                let (Some((value, _)), Some(indices)) = (&lowered.op_values[op], &indices[op]) else {
-                    continue;
-                };
-                let Some(place) = values.iter().position(|other| other == value) else {
-                    continue;
-                };
-                let real: Vec<f32> = floats[place].iter().copied().collect();
-                let tensor = &lowered.network.tensors[lowered.network.ops[op].output];
-                let int8 = Int8 { scale: tensor.scale, zero_point: tensor.zero_point };
-                for (&source, &q) in indices.iter().zip(bytes) {
-                    noise[op].add(real[source], int8.dequantize(q));
-                }
-            }
-            if i == 0 {
-                lowered.network.golden = Some(outputs.golden);
-            }
-        }
-        // Without a signal there is nothing to compare with.
-        let measured = |(op, noise): (usize, &Noise)| {
-            lowered.op_values[op].as_ref().filter(|_| noise.signal > 0.0).map(|_| noise.db())
-        };
-        let sqnr_db = noise.iter().enumerate().map(measured).collect();
+        let inputs = |i: usize| (sample(i), quantize_sample(&lowered.network, &sample(i)));
+        let (sqnr_db, golden) =
+            noise::measure(&lowered, &oracle, &values, samples.min(SQNR_SAMPLES), inputs)?;
+        lowered.network.golden = golden;
         Ok(Quantized { network: lowered.network, sqnr_db, warnings, folded: self.folded.clone() })
     }
-}
 
-/// Energies of a signal and of its quantization error.
-#[derive(Clone, Copy, Debug, Default)]
-struct Noise {
-    signal: f64,
-    error: f64,
-}
-
-impl Noise {
-    fn add(&mut self, real: f32, quantized: f32) {
-        self.signal += f64::from(real).powi(2);
-        self.error += (f64::from(real) - f64::from(quantized)).powi(2);
-    }
-
-    /// 10 · log₁₀(signal ⁄ error); infinite without error.
-    fn db(&self) -> f64 {
-        10.0 * (self.signal / self.error).log10()
+    /// The ranges that the recipe fixes, by input; warns where the data lie outside.
+    fn fixed_ranges(
+        &self,
+        ranges: &HashMap<String, (f32, f32)>,
+        observed: impl Fn(ValueId) -> Option<(f32, f32)>,
+        warnings: &mut Vec<String>,
+    ) -> Result<HashMap<ValueId, (f32, f32)>> {
+        let graph = &self.imported.graph;
+        let mut fixed = HashMap::new();
+        for (name, &range) in ranges {
+            let input = graph.inputs.iter().find(|&&input| graph.values[input].name == *name);
+            let &input = input.ok_or_else(|| {
+                Failure::Usage(format!(
+                    "the recipe fixes the range of `{name}`, which is not an input of {}",
+                    self.path.display()
+                ))
+            })?;
+            let slack = (range.1 - range.0) / 100.0;
+            if let Some((low, high)) = observed(input)
+                && (low < range.0 - slack || high > range.1 + slack)
+            {
+                warnings.push(format!(
+                    "input `{name}` holds {low}..{high} in the calibration data, outside its range {}..{}: it saturates",
+                    range.0, range.1
+                ));
+            }
+            fixed.insert(input, range);
+        }
+        Ok(fixed)
     }
 }
 

@@ -1,0 +1,78 @@
+//! How far each layer of the int8 network is from the float run, errors of earlier layers included.
+
+use ndarray::ArrayD;
+use still8_validation::Result;
+use still8_validation::oracle::Oracle;
+
+use super::channel::Int8;
+use super::golden::Reference;
+use super::lower::Lowered;
+use crate::graph::ValueId;
+use crate::network::Golden;
+
+/// Energies of a signal and of its quantization error.
+#[derive(Clone, Copy, Debug, Default)]
+struct Noise {
+    signal: f64,
+    error: f64,
+}
+
+impl Noise {
+    fn add(&mut self, real: f32, quantized: f32) {
+        self.signal += f64::from(real).powi(2);
+        self.error += (f64::from(real) - f64::from(quantized)).powi(2);
+    }
+
+    /// 10 · log₁₀(signal ⁄ error), infinite without error; `None` without a signal to compare with.
+    fn db(&self) -> Option<f64> {
+        (self.signal > 0.0).then(|| 10.0 * (self.signal / self.error).log10())
+    }
+}
+
+/// Runs `samples` samples in float and in int8; `inputs` gives a sample in both forms, and `values` are the oracle's
+/// outputs. Returns for each op the signal to quantization noise of its output in dB (`None` for ops that only move
+/// data), and the first sample as the golden self-test.
+///
+/// # Errors
+/// Those of [`Oracle::run`] and of [`Reference`].
+pub(super) fn measure(
+    lowered: &Lowered,
+    oracle: &Oracle,
+    values: &[ValueId],
+    samples: usize,
+    inputs: impl Fn(usize) -> (Vec<ArrayD<f32>>, Vec<i8>),
+) -> Result<(Vec<Option<f64>>, Option<Golden>)> {
+    let network = &lowered.network;
+    let reference = Reference::new(network)?;
+    // For each op whose output is one of the oracle's values: which one, and the source index of each element.
+    let compared: Vec<Option<(usize, Vec<usize>)>> = lowered
+        .op_values
+        .iter()
+        .map(|op| {
+            let (value, layout) = op.as_ref()?;
+            Some((values.iter().position(|other| other == value)?, layout.source_indices()))
+        })
+        .collect();
+    let mut noise = vec![Noise::default(); network.ops.len()];
+    let mut golden = None;
+    for i in 0..samples {
+        let (float, int8) = inputs(i);
+        let floats = oracle.run(&float)?;
+        let outputs = reference.run(&int8)?;
+        for (op, bytes) in outputs.ops.iter().enumerate() {
+            let Some((value, indices)) = &compared[op] else {
+                continue;
+            };
+            let real: Vec<f32> = floats[*value].iter().copied().collect();
+            let tensor = &network.tensors[network.ops[op].output];
+            let params = Int8 { scale: tensor.scale, zero_point: tensor.zero_point };
+            for (&source, &q) in indices.iter().zip(bytes) {
+                noise[op].add(real[source], params.dequantize(q));
+            }
+        }
+        golden.get_or_insert(outputs.golden);
+    }
+    let sqnr_db =
+        noise.iter().zip(&compared).map(|(noise, compared)| compared.as_ref().and(noise.db())).collect();
+    Ok((sqnr_db, golden))
+}
