@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: the main job, once, on every model that ships.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use still8_validation::validate::Report as Validation;
@@ -50,29 +50,26 @@ pub fn run(console: Console) -> Result<Report> {
     for item in tools.items.iter().filter(|item| item.state == setup::State::Installed) {
         console.note(format!("installed {}: {}", item.name, item.note));
     }
-    let mut left_out = Vec::new();
-    if let Err(missing) = tools.complete() {
-        left_out.push(format!("the emulated Cortex-M4: {missing}"));
-    }
     let quiet = Console { quiet: true, ..console };
+    let mut left_out = Vec::new();
     let mut models = Vec::new();
     for folder in bench::every_model()? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         console.note(format!("{name}: quantizing, validating on the host"));
         let host = validate::run(&options(&folder, Place::Host, None), quiet)?;
-        let (mut device, mut measured, mut log) = (None, None, Vec::new());
+        let mut model = Model { model: name, host, device: None, bench: None, log: Vec::new() };
         if left_out.is_empty() {
             console.note(format!(
-                "{name}: building firmware, running {DEVICE_SAMPLES} samples on the emulated Cortex-M4"
+                "{}: building firmware, running {DEVICE_SAMPLES} samples on the emulated Cortex-M4",
+                model.model
             ));
-            let on = Place::Core(Core::CortexM4);
-            device = Some(validate::run(&options(&folder, on, Some(DEVICE_SAMPLES)), quiet)?);
-            let bench =
-                bench::Options { models: vec![folder.clone()], on: vec![Core::CortexM4], portable: false };
-            measured = bench::run(&bench, quiet)?.results.pop();
-            log = flash::run(&flash::Options { model: folder, board: BOARD.to_owned() }, quiet)?.log;
+            match on_device(&folder, &mut model, quiet) {
+                // What only other cores need may be missing all the same.
+                Err(Failure::Missing(what)) => left_out.push(format!("the emulated Cortex-M4: {what}")),
+                other => other?,
+            }
         }
-        models.push(Model { model: name, host, device, bench: measured, log });
+        models.push(model);
     }
     let passed = models.iter().all(|model| {
         let equal = |device: &Validation| device.byte_mismatches == Some(0);
@@ -81,6 +78,17 @@ pub fn run(console: Console) -> Result<Report> {
     let report = Report { schema: 1, models, left_out, passed };
     console.say(render(&report));
     Ok(report)
+}
+
+/// The steps that need firmware and the emulator.
+fn on_device(folder: &Path, model: &mut Model, console: Console) -> Result<()> {
+    let on = Place::Core(Core::CortexM4);
+    model.device = Some(validate::run(&options(folder, on, Some(DEVICE_SAMPLES)), console)?);
+    let folder = folder.to_owned();
+    let bench = bench::Options { models: vec![folder.clone()], on: vec![Core::CortexM4], portable: false };
+    model.bench = bench::run(&bench, console)?.results.pop();
+    model.log = flash::run(&flash::Options { model: folder, board: BOARD.to_owned() }, console)?.log;
+    Ok(())
 }
 
 /// The failure that a demo with a missed limit is.
@@ -96,7 +104,7 @@ pub fn missed(report: &Report) -> Result<()> {
     ))
 }
 
-fn options(model: &std::path::Path, on: Place, samples: Option<usize>) -> validate::Options {
+fn options(model: &Path, on: Place, samples: Option<usize>) -> validate::Options {
     validate::Options { model: PathBuf::from(model), of: None, on, samples, data: "shipped".to_owned() }
 }
 
