@@ -103,7 +103,11 @@ fn steps() -> Result<Vec<Step>> {
     if let Some(step) = address_sanitizer() {
         steps.push(step);
     }
-    let mut tests = cargo(".", &["test", "--workspace"]);
+    steps.push(Step {
+        what: "documentation examples",
+        command: cargo(".", &["test", "--workspace", "--doc"]),
+    });
+    let mut tests = cargo(".", &["test", "--workspace", "--lib", "--bins", "--tests"]);
     tests.env("STILL8_REQUIRE_EMULATOR", "1");
     steps.push(Step { what: "tests", command: tests });
     Ok(steps)
