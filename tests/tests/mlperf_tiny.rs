@@ -41,7 +41,7 @@ fn check(name: &str, range: Option<[f32; 2]>, device: usize, distinct: usize) {
 
     // Other inputs like the calibration's: their range is that of the plan's input.
     let data = Dataset::random(2, &Transfer::new(&runner.plan()).input_specs(), 100);
-    let host = engine::run(Place::Host, &runner, &data, false, QUIET).unwrap().outputs;
+    let host = engine::run(Place::Host, &runner, &data, QUIET).unwrap().outputs;
     let oracle = Oracle::load(&path, &[]).unwrap();
     let (mut float, mut int8) = (Vec::new(), Vec::new());
     let (_, output) = &host.dequantized()[0];
@@ -63,7 +63,7 @@ fn check(name: &str, range: Option<[f32; 2]>, device: usize, distinct: usize) {
     if device > 0 && support::emulator_available(Core::CortexM4) {
         let mut few = data;
         few.thin(device);
-        let run = |place| engine::run(place, &runner, &few, false, QUIET).unwrap().outputs.bytes();
+        let run = |place| engine::run(place, &runner, &few, QUIET).unwrap().outputs.bytes();
         assert_eq!(run(Place::Core(Core::CortexM4)), run(Place::Host), "{name}: the Cortex-M4's bytes");
         println!(
             "{name}: {sqnr:.1} dB, {} distinct outputs, {device} samples equal on the Cortex-M4",

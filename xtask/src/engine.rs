@@ -1,7 +1,6 @@
 //! Runs a plan on samples: on the host, or in the firmware under the emulator.
 
 use std::fmt;
-use std::io::Write;
 use std::str::FromStr;
 
 use still8::InputReport;
@@ -14,6 +13,7 @@ use crate::boards::Core;
 use crate::console::Console;
 use crate::emit::repack;
 use crate::emulator::{self, RunReport};
+use crate::quantize::Progress;
 
 /// Where a plan runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,24 +62,18 @@ pub struct Execution {
 ///
 /// # Errors
 /// [`Failure::Data`] where the data do not fit the plan; those of [`emulator::run_plan`].
-pub fn run(
-    place: Place,
-    runner: &HostRunner,
-    data: &Dataset,
-    profile: bool,
-    console: Console,
-) -> Result<Execution> {
+pub fn run(place: Place, runner: &HostRunner, data: &Dataset, console: Console) -> Result<Execution> {
     let plan = runner.plan();
     let transfer = Transfer::new(&plan);
     let inputs = transfer.to_device(data)?;
     let (bytes, report) = match place {
         Place::Host => {
             let bar = console.progress("running on the host");
-            crate::quantize::Progress::start(&bar, inputs.samples);
-            (runner.run_device(&inputs, |_| crate::quantize::Progress::step(&bar)), None)
+            bar.start(inputs.samples);
+            (runner.run_device(&inputs, |_| bar.step()), None)
         }
         Place::Core(core) => {
-            let report = run_on_core(core, runner, &inputs.bytes, profile, console)?;
+            let report = run_on_core(core, runner, &inputs.bytes, console)?;
             (report.outputs.clone(), Some(report))
         }
     };
@@ -91,13 +85,7 @@ pub fn run(
 ///
 /// # Errors
 /// Those of [`emulator::run_plan`].
-pub fn run_on_core(
-    core: Core,
-    runner: &HostRunner,
-    inputs: &[i8],
-    profile: bool,
-    console: Console,
-) -> Result<RunReport> {
+fn run_on_core(core: Core, runner: &HostRunner, inputs: &[i8], console: Console) -> Result<RunReport> {
     let plan = runner.plan();
     let bytes = if plan.family() == core.family() {
         runner.bytes().to_vec()
@@ -109,9 +97,6 @@ pub fn run_on_core(
         ));
         repack(&plan, core.family())?
     };
-    let unwritable =
-        |error: std::io::Error| Failure::Data(format!("a temporary plan file cannot be written: {error}"));
-    let mut file = tempfile::Builder::new().suffix(".s8").tempfile().map_err(unwritable)?;
-    file.write_all(&bytes).map_err(unwritable)?;
-    emulator::run_plan(core, file.path(), inputs, profile)
+    let file = emulator::temporary_plan(&bytes)?;
+    emulator::run_plan(core, file.path(), inputs, false)
 }

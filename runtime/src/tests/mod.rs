@@ -2,7 +2,6 @@
 
 mod builder;
 mod cases;
-mod corpus;
 mod examples;
 mod hostile;
 mod model;

@@ -1,6 +1,5 @@
 //! `cargo xtask bench`: instructions, code, plan, arena and stack of a model on emulated cores.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -125,54 +124,43 @@ fn measure(network: &Network, core: Core, portable_kernels: bool) -> Result<Meas
             Failure::Data(format!("`{}` has no golden input to run; quantize it again", network.name))
         })?
         .input;
-    let unwritable =
-        |error: std::io::Error| Failure::Data(format!("a temporary plan file cannot be written: {error}"));
-    let mut failure = None;
-    for board in boards::emulated(core)? {
-        let board = Board { portable_kernels, ..board };
-        let emitted = emit(network, board.family())?;
-        let mut file = tempfile::Builder::new().suffix(".s8").tempfile().map_err(unwritable)?;
-        file.write_all(&emitted.bytes).map_err(unwritable)?;
-        let report = match emulator::run_on(&board, file.path(), input, true) {
-            Ok(report) => report,
-            // Too small for the plan: the core's next board may hold it.
-            Err(missed @ Failure::Missed(_)) => {
-                failure = Some(missed);
-                continue;
-            }
-            Err(other) => return Err(other),
-        };
-        let code_bytes = match (&board.memory, emulator::build(&board, Image::App(file.path()))) {
-            (Some(_), Ok(elf)) => Some(emulator::size(&elf)?.code_bytes(emitted.bytes.len() as u64)),
-            _ => None,
-        };
-        let op = |(index, op): (usize, &crate::network::Op)| Op {
-            index,
-            name: op.name.clone(),
-            op: operator_name(op.kind.code()),
-            instructions: report.ops.get(index).copied(),
-            cycles: None,
-            macs: network.macs(op),
-        };
-        let ops: Vec<Op> = network.ops.iter().enumerate().map(op).collect();
-        return Ok(Measurement {
-            model: network.name.clone(),
-            on: core.name(),
-            family: board.family().name(),
-            kernels: report.kernels,
-            board: report.board,
-            instructions: report.instructions_per_sample,
-            cycles: None,
-            macs: ops.iter().map(|op| op.macs).sum(),
-            code_bytes,
-            plan_bytes: emitted.bytes.len(),
-            arena_bytes: emitted.memory.arena_bytes,
-            static_bytes: report.static_bytes,
-            stack_bytes: report.stack_bytes,
-            ops,
-        });
-    }
-    Err(failure.unwrap_or_else(|| Failure::Usage(format!("no emulator runs {core}"))))
+    let emulated = boards::emulated(core)?.into_iter();
+    let boards: Vec<Board> = emulated.map(|board| Board { portable_kernels, ..board }).collect();
+    let family = if portable_kernels { Family::Portable } else { core.family() };
+    let emitted = emit(network, family)?;
+    let file = emulator::temporary_plan(&emitted.bytes)?;
+    let report = emulator::run_on_first(&boards, file.path(), input, true)?;
+    let board = boards.iter().find(|board| board.name == report.board && board.memory.is_some());
+    let code_bytes = match board.map(|board| emulator::build(board, Image::App(file.path()))).transpose() {
+        Ok(Some(elf)) => Some(emulator::size(&elf)?.code_bytes(emitted.bytes.len() as u64)),
+        Ok(None) | Err(Failure::Missed(_)) => None,
+        Err(other) => return Err(other),
+    };
+    let op = |(index, op): (usize, &crate::network::Op)| Op {
+        index,
+        name: op.name.clone(),
+        op: operator_name(op.kind.code()),
+        instructions: report.ops.get(index).copied(),
+        cycles: None,
+        macs: network.macs(op),
+    };
+    let ops: Vec<Op> = network.ops.iter().enumerate().map(op).collect();
+    Ok(Measurement {
+        model: network.name.clone(),
+        on: core.name(),
+        family: family.name(),
+        kernels: report.kernels,
+        board: report.board,
+        instructions: report.instructions_per_sample,
+        cycles: None,
+        macs: ops.iter().map(|op| op.macs).sum(),
+        code_bytes,
+        plan_bytes: emitted.bytes.len(),
+        arena_bytes: emitted.memory.arena_bytes,
+        static_bytes: report.static_bytes,
+        stack_bytes: report.stack_bytes,
+        ops,
+    })
 }
 
 fn render(report: &Report) -> String {

@@ -59,7 +59,7 @@ pub struct Report {
 pub fn run(options: &Options, console: Console) -> Result<Report> {
     let runner = HostRunner::open(&options.plan)?;
     let data = Dataset::load(&options.input, &Transfer::new(&runner.plan()).input_specs())?;
-    let execution = engine::run(options.on, &runner, &data, false, console)?;
+    let execution = engine::run(options.on, &runner, &data, console)?;
     if execution.inputs.nan > 0 {
         console.warn(format!(
             "{} input values are NaN; each became its input's zero point",

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: what the commands need beside Rust, found or installed.
 
 use std::process::Command;
+use std::sync::Once;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -169,8 +170,9 @@ fn apt_install(packages: &[&str]) -> std::result::Result<(), String> {
         return Err("not run as root".into());
     }
     // A new machine has no package lists; where they are there, this changes nothing that the project cares about.
-    let mut update = Command::new("apt-get");
-    process::run(update.arg("update"), APT_LIMIT, "").map_err(|failure| failure.to_string())?;
+    // A failed update shows in the installation that follows.
+    static UPDATE: Once = Once::new();
+    UPDATE.call_once(|| drop(process::run(Command::new("apt-get").arg("update"), APT_LIMIT, "")));
     let mut command = Command::new("apt-get");
     command.args(["install", "--yes", "--no-install-recommends"]).args(packages);
     command.env("DEBIAN_FRONTEND", "noninteractive");

@@ -55,11 +55,11 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
 
     let float = float_outputs(&model.student()?, &data, "float student", console)?;
     let teacher = model.teacher()?.map(|path| float_outputs(&path, &data, "teacher", console)).transpose()?;
-    let host = engine::run(Place::Host, &runner, &data, false, console)?;
+    let host = engine::run(Place::Host, &runner, &data, console)?;
     let mut mismatches = None;
     let mut outputs = host.outputs;
     if options.on != Place::Host {
-        let device = engine::run(options.on, &runner, &data, false, console)?;
+        let device = engine::run(options.on, &runner, &data, console)?;
         let (host, device_bytes) = (outputs.bytes(), device.outputs.bytes());
         mismatches = Some(host.iter().zip(&device_bytes).filter(|(a, b)| a != b).count() as u64);
         outputs = device.outputs;

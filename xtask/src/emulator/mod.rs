@@ -13,9 +13,9 @@ mod tests;
 
 pub use build::{Image, build};
 pub use log::decode;
-pub use plan_file::PlanFile;
+pub use plan_file::{PlanFile, temporary_plan};
 pub use report::RunReport;
-pub use run::{count_loop, run_app, run_on, run_plan};
+pub use run::{count_loop, run_app, run_on, run_on_first, run_plan};
 pub use size::{SizeReport, size};
 pub use toolchain::{Std, find_std};
 

@@ -1,11 +1,13 @@
 //! A plan file in aligned memory, and whether a core's kernels take it.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use still8::Plan;
 use still8::format::Family;
 use still8_validation::host::HostRunner;
 use still8_validation::{Failure, Result, files};
+use tempfile::NamedTempFile;
 
 /// A plan file, read and checked.
 pub struct PlanFile {
@@ -53,4 +55,16 @@ impl PlanFile {
             self.path.display()
         )))
     }
+}
+
+/// A plan in a temporary file, which goes away with the value.
+///
+/// # Errors
+/// [`Failure::Data`] where it cannot be written.
+pub fn temporary_plan(bytes: &[u8]) -> Result<NamedTempFile> {
+    let unwritable =
+        |error: io::Error| Failure::Data(format!("a temporary plan file cannot be written: {error}"));
+    let mut file = tempfile::Builder::new().suffix(".s8").tempfile().map_err(unwritable)?;
+    file.write_all(bytes).map_err(unwritable)?;
+    Ok(file)
 }

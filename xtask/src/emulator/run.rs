@@ -29,22 +29,26 @@ const SAMPLE_LIMIT: Duration = Duration::from_secs(30);
 /// [`Failure::Missing`] without emulator or compiler; [`Failure::Missed`] where no board of the core is large enough;
 /// [`Failure::Usage`] for a plan of another family; [`Failure::Data`] for anything wrong with plan or inputs.
 pub fn run_plan(core: Core, plan: &Path, inputs: &[i8], profile: bool) -> Result<RunReport> {
+    run_on_first(&boards::emulated(core)?, plan, inputs, profile)
+}
+
+/// Like [`run_plan`], on the first of these boards that holds plan and arena.
+///
+/// # Errors
+/// As [`run_plan`].
+pub fn run_on_first(boards: &[Board], plan: &Path, inputs: &[i8], profile: bool) -> Result<RunReport> {
     let file = PlanFile::read(plan)?;
-    // Before anything is built.
-    file.plan_for(core.family())?;
     let mut too_small = Vec::new();
-    for board in boards::emulated(core)? {
-        let runner = build(&board, Image::Runner)?;
-        match excess(&board, &runner, &file, profile)? {
-            None => return run_built(&board, &runner, &file, inputs, profile),
+    for board in boards {
+        // Before anything is built.
+        file.plan_for(board.family())?;
+        let runner = build(board, Image::Runner)?;
+        match excess(board, &runner, &file, profile)? {
+            None => return run_built(board, &runner, &file, inputs, profile),
             Some(text) => too_small.push(text),
         }
     }
-    Err(Failure::Missed(format!(
-        "no emulated board of {core} holds {}: {}",
-        plan.display(),
-        too_small.join("; ")
-    )))
+    Err(Failure::Missed(format!("no emulated board holds {}: {}", plan.display(), too_small.join("; "))))
 }
 
 /// Like [`run_plan`], on one board.

@@ -4,6 +4,7 @@ use still8::format::Family;
 use still8::plan::CRC32;
 use still8::{Align16, Session};
 use still8_validation::host::HostRunner;
+use still8_validation::transfer::Transfer;
 use still8_validation::{Failure, Result};
 
 use crate::emit::emit;
@@ -29,6 +30,11 @@ impl Reference {
         let plan = emit(network, Family::Portable)?.bytes;
         let invalid = |error| Failure::Unsupported(format!("`{}`: {error}", network.name));
         Ok(Self { runner: HostRunner::new(&plan).map_err(invalid)? })
+    }
+
+    /// The edge of the network: quantizes samples and brings them into the device's layout.
+    pub fn transfer(&self) -> Transfer {
+        Transfer::new(&self.runner.plan())
     }
 
     /// Runs the network on `input`: all inputs in the device's layout, one behind the other.

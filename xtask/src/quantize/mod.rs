@@ -183,9 +183,8 @@ impl Source {
         lowered.network.source_sha256 = self.imported.sha256;
         lowered.network.lineage.clone_from(&settings.lineage);
 
-        let inputs = |i: usize| (sample(i), quantize_sample(&lowered.network, &sample(i)));
-        let (sqnr_db, golden) =
-            noise::measure(&lowered, &oracle, &values, samples.min(SQNR_SAMPLES), inputs)?;
+        let floats = (0..samples.min(SQNR_SAMPLES)).map(sample);
+        let (sqnr_db, golden) = noise::measure(&lowered, &oracle, &values, data, floats)?;
         lowered.network.golden = golden;
         Ok(Quantized { network: lowered.network, sqnr_db, warnings, folded: self.folded.clone() })
     }
@@ -250,17 +249,4 @@ fn float_sample(data: &Dataset, i: usize, shapes: Vec<Vec<usize>>) -> Vec<ArrayD
         ArrayD::from_shape_vec(shape.clone(), values).unwrap_or_else(|_| ArrayD::zeros(shape))
     };
     data.inputs.iter().zip(shapes).map(array).collect()
-}
-
-/// The sample in the network's input tensors: quantized, in the device's layout, one behind the other.
-fn quantize_sample(network: &Network, sample: &[ArrayD<f32>]) -> Vec<i8> {
-    let mut bytes = Vec::new();
-    for (port, array) in network.inputs.iter().zip(sample) {
-        let tensor = &network.tensors[port.tensor];
-        let int8 = Int8 { scale: tensor.scale, zero_point: tensor.zero_point };
-        let reals: Vec<f32> = array.iter().copied().collect();
-        let layout = layout::Layout::permuted(&port.shape, &port.permutation);
-        bytes.extend(layout.source_indices().iter().map(|&source| int8.quantize(reals[source])));
-    }
-    bytes
 }

@@ -2,6 +2,7 @@
 
 use ndarray::ArrayD;
 use still8_validation::Result;
+use still8_validation::data::Dataset;
 use still8_validation::oracle::Oracle;
 
 use super::channel::Int8;
@@ -29,8 +30,8 @@ impl Noise {
     }
 }
 
-/// Runs `samples` samples in float and in int8; `inputs` gives a sample in both forms, and `values` are the oracle's
-/// outputs. Returns for each op the signal to quantization noise of its output in dB (`None` for ops that only move
+/// Runs the first samples of `data` in int8, and `floats`, which are the same samples, in float; `values` are the
+/// oracle's outputs. Returns for each op the signal to quantization noise of its output in dB (`None` for ops that only move
 /// data), and the first sample as the golden self-test.
 ///
 /// # Errors
@@ -39,8 +40,8 @@ pub(super) fn measure(
     lowered: &Lowered,
     oracle: &Oracle,
     values: &[ValueId],
-    samples: usize,
-    inputs: impl Fn(usize) -> (Vec<ArrayD<f32>>, Vec<i8>),
+    data: &Dataset,
+    floats: impl Iterator<Item = Vec<ArrayD<f32>>>,
 ) -> Result<(Vec<Option<f64>>, Option<Golden>)> {
     let network = &lowered.network;
     let reference = Reference::new(network)?;
@@ -55,10 +56,11 @@ pub(super) fn measure(
         .collect();
     let mut noise = vec![Noise::default(); network.ops.len()];
     let mut golden = None;
-    for i in 0..samples {
-        let (float, int8) = inputs(i);
+    let transfer = reference.transfer();
+    let device = transfer.to_device(data)?;
+    for (float, int8) in floats.zip(device.bytes.chunks_exact(transfer.input_bytes())) {
         let floats = oracle.run(&float)?;
-        let outputs = reference.run(&int8)?;
+        let outputs = reference.run(int8)?;
         for (op, bytes) in outputs.ops.iter().enumerate() {
             let Some((value, indices)) = &compared[op] else {
                 continue;

@@ -81,12 +81,7 @@ pub fn into_reader(graph: &mut Graph) -> Option<String> {
         let Some(parameters) = Parameters::of(&weights, &bias) else {
             continue;
         };
-        let text = format!("folded {} into {}", describe(node), describe(layer));
-        let from = node.inputs[0];
-        parameters.install(graph, reader);
-        graph.nodes[reader].inputs[0] = from;
-        graph.nodes.remove(index);
-        return Some(text);
+        return Some(absorbed(graph, index, reader, parameters));
     }
     None
 }
@@ -105,14 +100,19 @@ pub fn into_scale_offset(graph: &mut Graph) -> Option<String> {
         let Some(parameters) = Parameters::of(&(&s * &scale), &(&t * &scale + &offset)) else {
             continue;
         };
-        let text = format!("folded {} into {}", describe(node), describe(last));
-        let from = node.inputs[0];
-        parameters.install(graph, reader);
-        graph.nodes[reader].inputs[0] = from;
-        graph.nodes.remove(index);
-        return Some(text);
+        return Some(absorbed(graph, index, reader, parameters));
     }
     None
+}
+
+/// Gives `reader` parameters that do the work of node `index` as well, and removes that node; says so.
+fn absorbed(graph: &mut Graph, index: usize, reader: usize, parameters: Parameters) -> String {
+    let text = format!("folded {} into {}", describe(&graph.nodes[index]), describe(&graph.nodes[reader]));
+    let from = graph.nodes[index].inputs[0];
+    parameters.install(graph, reader);
+    graph.nodes[reader].inputs[0] = from;
+    graph.nodes.remove(index);
+    text
 }
 
 fn of_kind(graph: &Graph) -> Vec<usize> {
