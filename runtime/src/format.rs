@@ -90,42 +90,61 @@ pub mod section {
     pub const SIGNATURE: u32 = 11;
 }
 
-/// Order in which weights are packed: that in which a kernel family reads them.
+/// Order in which weights are packed: that in which a kernel family reads them. See [`crate::packing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum Family {
     /// Row-major `[c_out][k]`, without padding.
     Portable = 0,
-    /// For Armv7E-M and Armv8-M DSP; see [`crate::packing`].
-    Dsp = 1,
-    /// Reserved for Armv8.1-M vector extension kernels.
+    /// For Armv7E-M and Armv8-M DSP, as release 0.1 wrote it. Read, not written any more.
+    Dsp1 = 1,
+    /// For the vector extension of Armv8.1-M.
     Helium = 2,
-    /// Reserved for AArch64 kernels.
+    /// For AArch64.
     Neon = 3,
+    /// For Armv6-M and Armv7-M, which multiply one pair at a time.
+    Scalar = 4,
+    /// For Armv7E-M and Armv8-M DSP.
+    Dsp = 5,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Dsp, Self::Helium, Self::Neon];
+    pub const ALL: [Self; 6] =
+        [Self::Portable, Self::Dsp1, Self::Helium, Self::Neon, Self::Scalar, Self::Dsp];
 
     /// The name used on command lines, in file names and in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
-            Self::Dsp => "dsp",
+            Self::Dsp1 => "dsp1",
             Self::Helium => "helium",
             Self::Neon => "neon",
+            Self::Scalar => "scalar",
+            Self::Dsp => "dsp",
         }
+    }
+
+    /// Whether a device with this family's kernels runs plans of the other one: its own, and what release 0.1 wrote for
+    /// the same cores.
+    pub const fn runs(self, plan: Self) -> bool {
+        let first = match self {
+            Self::Portable | Self::Scalar | Self::Neon => Self::Portable,
+            Self::Dsp1 | Self::Dsp | Self::Helium => Self::Dsp1,
+        };
+        plan as u8 == self as u8 || plan as u8 == first as u8
     }
 
     /// The family with this number.
     pub const fn from_u8(value: u8) -> Option<Self> {
         match value {
             0 => Some(Self::Portable),
-            1 => Some(Self::Dsp),
+            1 => Some(Self::Dsp1),
             2 => Some(Self::Helium),
             3 => Some(Self::Neon),
+            4 => Some(Self::Scalar),
+            5 => Some(Self::Dsp),
             _ => None,
         }
     }
@@ -308,7 +327,8 @@ pub struct DataRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct ChannelRecord {
-    /// Start value of the accumulator: bias − input zero point · Σ weights.
+    /// Start value of the accumulator: bias − input zero point · Σ weights, plus what the order of the weights
+    /// folds into it ([`MatrixOrder::folded`](crate::packing::MatrixOrder::folded)).
     pub bias: i32,
     /// m.
     pub multiplier: i32,

@@ -50,8 +50,10 @@ impl Core {
     /// Weight order that the core's kernels take; the same choice as in the runtime's `build.rs`.
     pub const fn family(self) -> Family {
         match self {
-            Self::CortexM0 | Self::CortexM3 | Self::Aarch64 => Family::Portable,
-            Self::CortexM4 | Self::CortexM7 | Self::CortexM33 | Self::CortexM55 => Family::Dsp,
+            Self::CortexM0 | Self::CortexM3 => Family::Scalar,
+            Self::CortexM4 | Self::CortexM7 | Self::CortexM33 => Family::Dsp,
+            Self::CortexM55 => Family::Helium,
+            Self::Aarch64 => Family::Neon,
         }
     }
 }

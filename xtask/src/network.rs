@@ -121,6 +121,16 @@ impl Kind {
         }
     }
 
+    /// The channel records, to change them.
+    pub fn channels_mut(&mut self) -> &mut [ChannelRecord] {
+        match self {
+            Self::Conv2d { channels, .. }
+            | Self::DepthwiseConv2d { channels, .. }
+            | Self::FullyConnected { channels, .. } => channels,
+            _ => &mut [],
+        }
+    }
+
     /// The channel records, empty for operators that have none.
     pub fn channels(&self) -> &[ChannelRecord] {
         match self {

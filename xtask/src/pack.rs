@@ -1,6 +1,6 @@
 //! Weights into a kernel family's order and back, and the scratch memory that the family's kernels use.
 
-use still8::format::{Conv2dParams, Family};
+use still8::format::{ChannelRecord, Conv2dParams, Family};
 use still8::ops;
 use still8::packing::{MatrixOrder, WindowOrder};
 
@@ -37,12 +37,13 @@ impl Order {
         match &op.kind {
             Kind::Conv2d { params, weights, .. } => {
                 let groups = params.groups as usize;
-                let order = MatrixOrder { family, rows: c_out / groups, k: weights.len() / c_out };
+                let order =
+                    MatrixOrder { family, rows: c_out / groups, k: weights.len() / c_out, dense: false };
                 Some(Self::Matrix(order, groups))
             }
             Kind::FullyConnected { weights, .. } => {
                 let rows = network.tensors[op.output].len();
-                Some(Self::Matrix(MatrixOrder { family, rows, k: weights.len() / rows }, 1))
+                Some(Self::Matrix(MatrixOrder { family, rows, k: weights.len() / rows, dense: true }, 1))
             }
             Kind::DepthwiseConv2d { params, .. } => {
                 Some(Self::Window(WindowOrder { family, taps: taps(params), channels: c_out }))
@@ -55,6 +56,23 @@ impl Order {
         match self {
             Self::Matrix(order, groups) => order.bytes() * groups,
             Self::Window(order) => order.bytes(),
+        }
+    }
+
+    fn flips(&self) -> [i8; 2] {
+        match self {
+            Self::Matrix(order, _) => order.flips(),
+            Self::Window(_) => [0; 2],
+        }
+    }
+
+    /// What the order folds into the bias of an output channel.
+    fn folded(&self, packed: &[i8], row: usize) -> i32 {
+        match self {
+            Self::Matrix(order, _) => {
+                order.folded(&packed[row / order.rows * order.bytes()..], row % order.rows)
+            }
+            Self::Window(_) => 0,
         }
     }
 
@@ -73,23 +91,36 @@ fn taps(params: &Conv2dParams) -> usize {
     usize::from(params.kernel[0]) * usize::from(params.kernel[1])
 }
 
-/// The op's weights in `family`'s order, empty where it has none.
-pub fn pack(network: &Network, op: &Op, family: Family) -> Vec<i8> {
+/// The op's weights in `family`'s order and its channels with what that order folds into them; both empty where it has
+/// none.
+pub fn pack(network: &Network, op: &Op, family: Family) -> (Vec<i8>, Vec<ChannelRecord>) {
+    let mut channels = op.kind.channels().to_vec();
     let Some(order) = Order::of(network, op, family) else {
-        return Vec::new();
+        return (Vec::new(), channels);
     };
-    let mut packed = vec![0; order.bytes()];
+    let flips = order.flips();
+    let mut packed: Vec<i8> = (0..order.bytes()).map(|place| flips[place % 2]).collect();
     for (plain, &weight) in op.kind.weights().iter().enumerate() {
-        packed[order.index(plain)] = weight;
+        packed[order.index(plain)] ^= weight;
     }
-    packed
+    for (row, channel) in channels.iter_mut().enumerate() {
+        channel.bias = channel.bias.wrapping_add(order.folded(&packed, row));
+    }
+    (packed, channels)
 }
 
-/// The inverse of [`pack`]: the op's weights, of which there are `op.kind.weights().len()`, in plain order.
-pub fn unpack(network: &Network, op: &Op, family: Family, packed: &[i8]) -> Vec<i8> {
-    let count = op.kind.weights().len();
-    match Order::of(network, op, family) {
-        Some(order) => (0..count).map(|plain| packed[order.index(plain)]).collect(),
-        None => Vec::new(),
+/// The inverse of [`pack`]: the op's weights, of which there are `op.kind.weights().len()`, in plain order, and its
+/// channels.
+pub fn unpack(network: &Network, op: &Op, family: Family, packed: &[i8]) -> (Vec<i8>, Vec<ChannelRecord>) {
+    let mut channels = op.kind.channels().to_vec();
+    let Some(order) = Order::of(network, op, family) else {
+        return (Vec::new(), channels);
+    };
+    let flips = order.flips();
+    let plain = (0..op.kind.weights().len()).map(|plain| order.index(plain));
+    let plain = plain.map(|place| packed[place] ^ flips[place % 2]).collect();
+    for (row, channel) in channels.iter_mut().enumerate() {
+        channel.bias = channel.bias.wrapping_sub(order.folded(packed, row));
     }
+    (plain, channels)
 }

@@ -32,7 +32,7 @@ impl Convolution<'_> {
     #[inline]
     pub fn matrix_order(&self) -> MatrixOrder {
         let (rows, c_group) = (self.c_out / self.groups.max(1), self.c_in / self.groups.max(1));
-        MatrixOrder { family: self.family, rows, k: self.window.taps().saturating_mul(c_group) }
+        MatrixOrder { family: self.family, rows, k: self.window.taps().saturating_mul(c_group), dense: false }
     }
 
     /// Order of a depthwise convolution's weights.

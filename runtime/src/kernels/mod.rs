@@ -7,36 +7,57 @@ use crate::format::{Family, OpCode};
 pub(crate) mod convolution;
 #[cfg(any(kernels_dsp, test))]
 pub(crate) mod dsp;
+#[cfg(any(kernels_helium, test))]
+pub(crate) mod helium;
+#[cfg(any(kernels_neon, test))]
+pub(crate) mod neon;
 pub(crate) mod portable;
+#[cfg(any(kernels_scalar, test))]
+pub(crate) mod scalar;
 pub(crate) mod window;
 
-pub(crate) use portable::{add, average_pool2d, concat, max_pool2d, mean, pad, softmax, table, transpose};
-
 #[cfg(kernels_dsp)]
-pub(crate) use dsp::{conv2d, depthwise_conv2d, fully_connected};
-#[cfg(not(kernels_dsp))]
-pub(crate) use portable::{conv2d, depthwise_conv2d, fully_connected};
+use dsp as variant;
+#[cfg(kernels_helium)]
+use helium as variant;
+#[cfg(kernels_neon)]
+use neon as variant;
+#[cfg(not(any(kernels_dsp, kernels_helium, kernels_neon, kernels_scalar)))]
+use portable as variant;
+#[cfg(kernels_scalar)]
+use scalar as variant;
 
-/// Weight order that this build's kernels read fastest, and on a device the only one they take.
-pub const FAMILY: Family = if cfg!(kernels_dsp) { Family::Dsp } else { Family::Portable };
+pub(crate) use variant::{
+    add, average_pool2d, concat, conv2d, depthwise_conv2d, fully_connected, max_pool2d, mean, pad, softmax,
+    table, transpose,
+};
+
+/// Weight order that this build's kernels read fastest.
+pub const FAMILY: Family = if cfg!(kernels_dsp) {
+    Family::Dsp
+} else if cfg!(kernels_helium) {
+    Family::Helium
+} else if cfg!(kernels_neon) {
+    Family::Neon
+} else if cfg!(kernels_scalar) {
+    Family::Scalar
+} else {
+    Family::Portable
+};
 
 /// Operators that a family has kernels of its own for; all others run the portable ones.
 pub const fn variants(family: Family) -> &'static [OpCode] {
     match family {
         Family::Dsp => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected],
-        Family::Portable | Family::Helium | Family::Neon => &[],
+        Family::Portable | Family::Dsp1 | Family::Helium | Family::Neon | Family::Scalar => &[],
     }
 }
 
 /// Name of the kernel variant, for boot lines and reports.
 pub const NAME: &str = FAMILY.name();
 
-/// Whether this build runs plans of this family. The portable kernels read every order that exists; on a device
-/// they take their own only, so that a plan packed for another core is noticed.
+/// Whether this build runs plans of this family. The portable kernels read every order; a device takes those that
+/// were packed for it, so that a plan for another core is noticed.
 pub const fn accepts(family: Family) -> bool {
-    if cfg!(any(target_os = "none", kernels_dsp)) {
-        family as u8 == FAMILY as u8
-    } else {
-        matches!(family, Family::Portable | Family::Dsp)
-    }
+    !cfg!(target_os = "none") || FAMILY.runs(family)
 }

@@ -5,12 +5,13 @@ use crate::format::ChannelRecord;
 use crate::operator::Tensor;
 use crate::requantize;
 
-/// Refuses weights of another length or below −127.
-pub(super) fn check_weights(weights: &[i8], need: Option<usize>) -> Result<(), OpFault> {
+/// Refuses weights of another length or below −127. `flips` are those of their [order](crate::packing::MatrixOrder).
+pub(super) fn check_weights(weights: &[i8], flips: [i8; 2], need: Option<usize>) -> Result<(), OpFault> {
     if Some(weights.len()) != need {
         return Err(OpFault::Data);
     }
-    if weights.contains(&i8::MIN) { Err(OpFault::Weight) } else { Ok(()) }
+    let lowest = |(place, &stored): (usize, &i8)| stored ^ flips[place % 2] == i8::MIN;
+    if weights.iter().enumerate().any(lowest) { Err(OpFault::Weight) } else { Ok(()) }
 }
 
 /// Refuses another number of channels, and channels outside the numbers contract.

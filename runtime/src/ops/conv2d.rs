@@ -36,17 +36,23 @@ impl Conv2d {
         output_shape: [u32; 4],
     ) -> usize {
         let c_in = input_shape[3];
-        let dsp = family == Family::Dsp && params.groups == 1;
         let pointwise = params.kernel == [1, 1]
             && params.stride == [1, 1]
             && params.padding == [0, 0]
             && input_shape[1..3] == output_shape[1..3];
-        if pointwise && params.groups == 1 && (!dsp || c_in.is_multiple_of(4)) {
-            return 0;
-        }
+        let pointwise = pointwise && params.groups == 1;
         let taps = usize::from(params.kernel[0]).saturating_mul(params.kernel[1].into());
         let k = taps.saturating_mul((c_in / params.groups.max(1)) as usize);
-        if dsp { k.checked_next_multiple_of(4).unwrap_or(usize::MAX).saturating_mul(2) } else { k }
+        match family {
+            Family::Dsp1 if params.groups == 1 => {
+                if pointwise && c_in.is_multiple_of(4) {
+                    return 0;
+                }
+                k.checked_next_multiple_of(4).unwrap_or(usize::MAX).saturating_mul(2)
+            }
+            _ if pointwise => 0,
+            _ => k,
+        }
     }
 
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {
@@ -61,8 +67,9 @@ impl Operator for Conv2d {
 
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         let conv = check_convolution(node)?;
-        let need = conv.matrix_order().checked_bytes().and_then(|bytes| bytes.checked_mul(conv.groups));
-        check_weights(conv.weights, need)?;
+        let order = conv.matrix_order();
+        let need = order.checked_bytes().and_then(|bytes| bytes.checked_mul(conv.groups));
+        check_weights(conv.weights, order.flips(), need)?;
         check_scratch(node, Self::scratch(node))
     }
 

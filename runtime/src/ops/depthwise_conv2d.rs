@@ -32,7 +32,7 @@ impl DepthwiseConv2d {
         input_shape: [u32; 4],
         output_shape: [u32; 4],
     ) -> usize {
-        if family == Family::Dsp && input_shape[3] == output_shape[3] { input_shape[3] as usize } else { 0 }
+        if family == Family::Dsp1 && input_shape[3] == output_shape[3] { input_shape[3] as usize } else { 0 }
     }
 
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {
@@ -52,7 +52,7 @@ impl Operator for DepthwiseConv2d {
         }
         // `window_order` multiplies unchecked.
         conv.window.y.kernel.checked_mul(conv.window.x.kernel).ok_or(OpFault::Data)?;
-        check_weights(conv.weights, conv.window_order().checked_bytes())?;
+        check_weights(conv.weights, [0; 2], conv.window_order().checked_bytes())?;
         check_scratch(node, Self::scratch(node))
     }
 

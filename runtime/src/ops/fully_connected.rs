@@ -15,7 +15,7 @@ pub struct FullyConnected;
 
 impl FullyConnected {
     fn order(node: &Node<'_, FullyConnectedParams>) -> MatrixOrder {
-        MatrixOrder { family: node.family(), rows: node.output(0).len(), k: node.input(0).len() }
+        MatrixOrder { family: node.family(), rows: node.output(0).len(), k: node.input(0).len(), dense: true }
     }
 }
 
@@ -29,7 +29,8 @@ impl Operator for FullyConnected {
         let (input, output) = (node.input(0), node.output(0));
         check_disjoint(&[input.range(), output.range()])?;
         check_activation(node.params.activation_min, node.params.activation_max)?;
-        check_weights(node.data(node.params.weights)?, Self::order(node).checked_bytes())?;
+        let order = Self::order(node);
+        check_weights(node.data(node.params.weights)?, order.flips(), order.checked_bytes())?;
         check_channels(node.data(node.params.channels)?, output.len(), output.zero_point())
     }
 

@@ -85,7 +85,7 @@ fn accepted_plans_of_every_operator_run() {
     assert_eq!(ops::ALL.len(), OP_CODES);
     let cases = if cfg!(miri) { 2 } else { 2000 };
     for entry in ops::ALL {
-        for family in [Family::Portable, Family::Dsp] {
+        for family in Family::ALL {
             let accepted = survive(entry.code(), family, cases, entry.code() as u64);
             // Else the test would show nothing about running.
             assert!(accepted > cases / 4, "{}: {accepted} accepted", entry.name());
@@ -97,8 +97,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 400 }))]
 
     #[test]
-    fn accepted_plans_of_any_seed_run(seed in any::<u64>(), which in 0..OP_CODES, dsp in any::<bool>()) {
-        let family = if dsp { Family::Dsp } else { Family::Portable };
-        survive(ops::ALL[which].code(), family, 2, seed);
+    fn accepted_plans_of_any_seed_run(seed in any::<u64>(), which in 0..OP_CODES, family in 0..Family::ALL.len()) {
+        survive(ops::ALL[which].code(), Family::ALL[family], 2, seed);
     }
 }

@@ -15,7 +15,7 @@ macro_rules! operators {
             $(
                 #[test]
                 fn $name(seed in any::<u64>()) {
-                    for family in [Family::Portable, Family::Dsp] {
+                    for family in Family::ALL {
                         let case = case(OpCode::$code, family, &mut Bytes::new(seed));
                         let found = run(&case.builder.build(), &case.inputs);
                         prop_assert_eq!(&found, &[case.expected]);

@@ -36,6 +36,13 @@ impl Bytes {
         (0..len).map(|_| one(self.next())).collect()
     }
 
+    /// `len` stored bytes of weights whose order has these `flips`.
+    pub fn stored(&mut self, len: usize, flips: [i8; 2]) -> Vec<i8> {
+        let mut bytes = self.weights(len);
+        bytes.iter_mut().enumerate().for_each(|(place, byte)| *byte ^= flips[place % 2]);
+        bytes
+    }
+
     /// Weights: activations without −128.
     pub fn weights(&mut self, len: usize) -> Vec<i8> {
         self.vec(len).into_iter().map(|w| w.max(-127)).collect()

@@ -31,22 +31,24 @@ pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> C
     let (zp_in, zp_out, activation) = (zero_point(random), zero_point(random), activation(random));
     let channels: Vec<_> = (0..c_out).map(|_| channel(random, zp_out)).collect();
     let (taps, c_group, rows) = (kernel[0] * kernel[1], c_in / groups, c_out / groups);
-    let order = MatrixOrder { family, rows, k: taps * c_group };
+    let order = MatrixOrder { family, rows, k: taps * c_group, dense: false };
     let window = WindowOrder { family, taps, channels: c_out };
     let bytes = if depthwise { window.bytes() } else { order.bytes() * groups };
-    let weights = random.weights(bytes);
+    let weights = random.stored(bytes, if depthwise { [0; 2] } else { order.flips() });
+    let group = |o: usize| &weights[o / rows * order.bytes()..];
     let weight = |o: usize, tap: usize, i: usize| {
-        i64::from(
-            weights[if depthwise {
-                window.index(tap, o)
-            } else {
-                o / rows * order.bytes() + order.index(o % rows, tap * c_group + i)
-            }],
-        )
+        i64::from(if depthwise {
+            weights[window.index(tap, o)]
+        } else {
+            order.weight(group(o), o % rows, tap * c_group + i)
+        })
     };
     let input = random.vec(from.iter().product());
     let expected = indices(to).map(|[n, y, x, o]| {
         let mut acc = i64::from(channels[o].bias);
+        if !depthwise {
+            acc -= i64::from(order.folded(group(o), o % rows));
+        }
         for tap in 0..taps {
             let position = |axis: usize, o: usize, tap: usize| {
                 (o * stride[axis] + tap * dilation[axis])
@@ -88,12 +90,13 @@ pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> C
 pub(super) fn fully_connected(family: Family, random: &mut Bytes) -> Case {
     let (k, rows) = (size(random, 40), size(random, 9));
     let (zp_in, zp_out, activation) = (zero_point(random), zero_point(random), activation(random));
-    let order = MatrixOrder { family, rows, k };
-    let (weights, input) = (random.weights(order.bytes()), random.vec(k));
+    let order = MatrixOrder { family, rows, k, dense: true };
+    let (weights, input) = (random.stored(order.bytes(), order.flips()), random.vec(k));
     let channels: Vec<_> = (0..rows).map(|_| channel(random, zp_out)).collect();
     let expected = (0..rows).map(|o| {
-        let product = |i: usize| i64::from(input[i]) * i64::from(weights[order.index(o, i)]);
-        let acc = i64::from(channels[o].bias) + (0..k).map(product).sum::<i64>();
+        let product = |i: usize| i64::from(input[i]) * i64::from(order.weight(&weights, o, i));
+        let start = i64::from(channels[o].bias) - i64::from(order.folded(&weights, o));
+        let acc = start + (0..k).map(product).sum::<i64>();
         requantized(acc, &channels[o], activation)
     });
     let expected = expected.collect();

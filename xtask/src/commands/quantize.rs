@@ -31,7 +31,7 @@ pub struct Options {
     /// The plan file [default: target/still8/NAME.FAMILY.s8].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Kernel family that the weights are packed for: portable or dsp.
+    /// Kernel family that the weights are packed for: portable, scalar, dsp, helium or neon.
     #[arg(long, default_value = "portable", value_parser = parse_family)]
     pub family: Family,
     /// How ranges are chosen: minmax or mse [default: the recipe's, or mse].
@@ -43,11 +43,11 @@ pub struct Options {
 }
 
 fn parse_family(name: &str) -> std::result::Result<Family, String> {
-    match name {
-        "portable" => Ok(Family::Portable),
-        "dsp" => Ok(Family::Dsp),
-        _ => Err(format!("unknown kernel family `{name}`; known: portable, dsp")),
-    }
+    let written = || Family::ALL.into_iter().filter(|&family| family != Family::Dsp1);
+    written().find(|family| family.name() == name).ok_or_else(|| {
+        let names: Vec<_> = written().map(Family::name).collect();
+        format!("unknown kernel family `{name}`; known: {}", names.join(", "))
+    })
 }
 
 fn parse_method(name: &str) -> std::result::Result<Method, String> {

@@ -44,8 +44,9 @@ pub fn decode(plan: &Plan<'_>) -> Network {
             Op { name: plan.text(record.name).to_owned(), kind, inputs: inputs.to_vec(), output: outputs[0] };
         let packed = op.kind.weights().to_vec();
         shrink_weights(&network, &mut op);
-        let plain = pack::unpack(&network, &op, plan.family(), &packed);
-        set_weights(&mut op.kind, plain);
+        let (weights, channels) = pack::unpack(&network, &op, plan.family(), &packed);
+        set_weights(&mut op.kind, weights);
+        op.kind.channels_mut().copy_from_slice(&channels);
         network.ops.push(op);
     }
     restore_views(plan, &mut network);

@@ -5,9 +5,9 @@ mod decode;
 use bytemuck::{Pod, bytes_of, cast_slice};
 use still8::Plan;
 use still8::format::{
-    ALIGNMENT, DataRef, DataType, FORMAT_VERSION, Family, GoldenHeader, Header, IoRecord, MAGIC, MAX_RANK,
-    OpRecord, SECTION_REQUIRED, SectionRecord, SoftmaxParams, StrRef, TableParams, TensorRecord, io_kind,
-    section,
+    ALIGNMENT, ChannelRecord, DataRef, DataType, FORMAT_VERSION, Family, GoldenHeader, Header, IoRecord,
+    MAGIC, MAX_RANK, OpRecord, SECTION_REQUIRED, SectionRecord, SoftmaxParams, StrRef, TableParams,
+    TensorRecord, io_kind, section,
 };
 use still8::plan::checksum;
 use still8_validation::{Failure, Result};
@@ -59,9 +59,9 @@ pub fn emit(network: &Network, family: Family) -> Result<Emitted> {
         for &tensor in op.inputs.iter().chain([&op.output]) {
             writer.operands.push(u16::try_from(tensor).map_err(|_| too_large("tensors"))?);
         }
-        let packed = pack::pack(network, op, family);
+        let (packed, channels) = pack::pack(network, op, family);
         let scratch = memory.scratch[index];
-        let (params, params_bytes) = writer.params(&op.kind, &packed, scratch)?;
+        let (params, params_bytes) = writer.params(&op.kind, (&packed, &channels), scratch)?;
         ops.push(OpRecord {
             op: op.kind.code() as u16,
             params_bytes,
@@ -199,18 +199,23 @@ impl Writer {
     }
 
     /// The op's parameter struct, its data written: place and size.
-    fn params(&mut self, kind: &Kind, packed: &[i8], scratch: (usize, usize)) -> Result<(u32, u16)> {
+    fn params(
+        &mut self,
+        kind: &Kind,
+        (weights, channels): (&[i8], &[ChannelRecord]),
+        scratch: (usize, usize),
+    ) -> Result<(u32, u16)> {
         match kind {
-            Kind::Conv2d { params, channels, .. } | Kind::DepthwiseConv2d { params, channels, .. } => {
+            Kind::Conv2d { params, .. } | Kind::DepthwiseConv2d { params, .. } => {
                 let mut params = *params;
-                params.weights = self.blob(cast_slice(packed))?;
+                params.weights = self.blob(cast_slice(weights))?;
                 params.channels = self.blob(cast_slice(channels))?;
                 params.scratch = DataRef { offset: word(scratch.0)?, bytes: word(scratch.1)? };
                 self.record(&params)
             }
-            Kind::FullyConnected { params, channels, .. } => {
+            Kind::FullyConnected { params, .. } => {
                 let mut params = *params;
-                params.weights = self.blob(cast_slice(packed))?;
+                params.weights = self.blob(cast_slice(weights))?;
                 params.channels = self.blob(cast_slice(channels))?;
                 self.record(&params)
             }

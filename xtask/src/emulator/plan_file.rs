@@ -46,7 +46,7 @@ impl PlanFile {
     /// [`Failure::Usage`] names the family that the plan must have.
     pub fn plan_for(&self, family: Family) -> Result<Plan<'_>> {
         let plan = self.plan();
-        if plan.family() == family {
+        if family.runs(plan.family()) {
             return Ok(plan);
         }
         let (found, wanted) = (plan.family().name(), family.name());

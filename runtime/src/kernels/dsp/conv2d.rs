@@ -17,7 +17,7 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
     let (pitch, pixels) = (order.k.next_multiple_of(4), y.output * x.output);
     let images = output.len() / (pixels * conv.c_out).max(1);
     let direct = conv.is_pointwise() && conv.c_in.is_multiple_of(4);
-    let assumed = conv.family == Family::Dsp
+    let assumed = conv.family == Family::Dsp1
         && conv.groups == 1
         && conv.weights.len() == order.bytes()
         && conv.weights.as_ptr().cast::<u32>().is_aligned()

@@ -22,7 +22,7 @@ pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &m
     let (c, taps) = (conv.c_out, order.taps);
     let image_bytes = conv.window.image(c);
     let images = input.len() / image_bytes.max(1);
-    let assumed = conv.family == Family::Dsp
+    let assumed = conv.family == Family::Dsp1
         && conv.c_in == c
         && taps <= TAPS
         && conv.weights.len() == order.bytes()

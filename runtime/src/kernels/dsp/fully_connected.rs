@@ -15,7 +15,7 @@ pub(crate) fn fully_connected(
     input: &[i8],
     output: &mut [i8],
 ) {
-    let assumed = order.family == Family::Dsp
+    let assumed = order.family == Family::Dsp1
         && weights.len() == order.bytes()
         && weights.as_ptr().cast::<u32>().is_aligned()
         && channels.len() == order.rows

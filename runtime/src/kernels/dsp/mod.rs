@@ -20,5 +20,11 @@ pub(crate) use conv2d::conv2d;
 pub(crate) use depthwise_conv2d::depthwise_conv2d;
 pub(crate) use fully_connected::fully_connected;
 
+// On the host, only tests reach a variant.
+#[allow(unused_imports)]
+pub(crate) use crate::kernels::portable::{
+    add, average_pool2d, concat, max_pool2d, mean, pad, softmax, table, transpose,
+};
+
 #[cfg(test)]
 mod tests;

@@ -107,7 +107,7 @@ impl Case {
             c_in: self.c_in,
             c_out: self.c_out,
             groups: self.groups,
-            family: Family::Dsp,
+            family: Family::Dsp1,
             weights: &[],
             channels: &channels,
             activation: self.activation,
@@ -151,7 +151,7 @@ impl Case {
         let input = [self.n, y.input, x.input, self.c_in].map(|d| d as u32);
         let output = [self.n, y.output, x.output, self.c_out].map(|d| d as u32);
         let rule = if depthwise { DepthwiseConv2d::scratch_bytes } else { Conv2d::scratch_bytes };
-        rule(Family::Dsp, &params, input, output)
+        rule(Family::Dsp1, &params, input, output)
     }
 }
 
@@ -173,7 +173,7 @@ proptest! {
         rows in 1usize..14, k in 1usize..40, activation in activation(), seed in any::<u64>(),
     ) {
         let mut random = Bytes::new(seed);
-        let order = MatrixOrder { family: Family::Dsp, rows, k };
+        let order = MatrixOrder { family: Family::Dsp1, rows, k, dense: true };
         let weights = Words::new(random.weights(order.bytes()));
         let channels: Vec<ChannelRecord> = (0..rows).map(|_| channel(&mut random, -7)).collect();
         let input = random.vec(k);
@@ -217,7 +217,7 @@ proptest! {
 
 #[test]
 fn accumulators_wrap_alike() {
-    let order = MatrixOrder { family: Family::Dsp, rows: 1, k: 4 };
+    let order = MatrixOrder { family: Family::Dsp1, rows: 1, k: 4, dense: true };
     let weights = Words::new(vec![127; order.bytes()]);
     for bias in [i32::MAX, i32::MIN, i32::MAX - 4 * 127 * 127] {
         let channel = ChannelRecord {

@@ -1,6 +1,6 @@
 //! Depthwise convolution; the formula is in [`crate::ops::DepthwiseConv2d`].
 //!
-//! Works on blocks of channels whose weights, for one tap, lie together: four in every order, more in the portable one.
+//! Works on blocks of channels whose weights, for one tap, lie together: four in every order, more in a row-major one.
 
 use crate::format::Family;
 use crate::kernels::convolution::Convolution;
@@ -13,7 +13,8 @@ const BLOCK: usize = 16;
 /// `input` is `[n, h, w, c_in]`, `output` is `[n, h, w, c_out]`.
 pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], _scratch: &mut [i8], output: &mut [i8]) {
     let Window { y, x } = conv.window;
-    let block = if conv.family == Family::Portable { BLOCK } else { 4 };
+    let row_major = matches!(conv.family, Family::Portable | Family::Helium | Family::Neon);
+    let block = if row_major { BLOCK } else { 4 };
     let mut pixels = output.chunks_exact_mut(conv.c_out);
     for image in input.chunks_exact(conv.window.image(conv.c_in)) {
         for oy in 0..y.output {

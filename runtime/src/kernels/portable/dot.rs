@@ -3,16 +3,16 @@
 use crate::format::Family;
 use crate::packing::MatrixOrder;
 
-/// Σₖ x[k] · weight[row][k].
+/// Σₖ x[k] · weight[row][k], less what the order folds into the bias.
 #[inline]
 pub(super) fn dot(order: MatrixOrder, weights: &[i8], row: usize, x: &[i8]) -> i32 {
-    if let Family::Portable = order.family {
+    if let Family::Portable | Family::Helium = order.family {
         return products(x, &weights[row * order.k..][..order.k]);
     }
-    x.iter().enumerate().fold(0, |acc: i32, (k, &x)| {
-        let weight = weights[order.index(row, k)];
-        acc.wrapping_add(i32::from(x) * i32::from(weight))
-    })
+    let start = order.folded(weights, row).wrapping_neg();
+    x.iter()
+        .enumerate()
+        .fold(start, |acc, (k, &x)| acc.wrapping_add(i32::from(x) * i32::from(order.weight(weights, row, k))))
 }
 
 /// Σᵢ x[i] · w[i], up to the shorter end.

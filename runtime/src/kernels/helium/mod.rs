@@ -1,0 +1,8 @@
+//! Kernels for the vector extension of Armv8.1-M (Helium).
+
+// On the host, only tests reach a variant.
+#[allow(unused_imports)]
+pub(crate) use crate::kernels::portable::{
+    add, average_pool2d, concat, conv2d, depthwise_conv2d, fully_connected, max_pool2d, mean, pad, softmax,
+    table, transpose,
+};
