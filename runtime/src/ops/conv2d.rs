@@ -26,9 +26,13 @@ pub struct Conv2d;
 impl Conv2d {
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
-    /// The kernels gather the window of an output pixel; for one group in dsp order those of two pixels, each rounded
-    /// up to a multiple of four bytes. Where an output pixel reads just the input pixel at its own place, none is
-    /// needed, but for c_in that is no multiple of four in dsp order.
+    /// The portable kernel gathers the window of an output pixel; it needs none where an output pixel reads just the
+    /// input pixel at its own place, in one group.
+    ///
+    /// - dsp, one group: the windows of four output pixels, each rounded up to a multiple of four elements of two bytes;
+    ///   and one as int8 where c_in is no multiple of four.
+    /// - dsp1, one group: as release 0.1 did, two windows rounded up to a multiple of four bytes, none for a pointwise
+    ///   convolution whose c_in is one.
     pub fn scratch_bytes(
         family: Family,
         params: &Conv2dParams,
@@ -49,6 +53,11 @@ impl Conv2d {
                     return 0;
                 }
                 k.checked_next_multiple_of(4).unwrap_or(usize::MAX).saturating_mul(2)
+            }
+            Family::Dsp if params.groups == 1 => {
+                let quads = k.div_ceil(4);
+                let window = if c_in.is_multiple_of(4) { 0 } else { quads };
+                quads.saturating_mul(32).saturating_add(window.saturating_mul(4))
             }
             _ if pointwise => 0,
             _ => k,

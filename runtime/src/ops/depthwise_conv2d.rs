@@ -23,16 +23,32 @@ use crate::ops::convolution::{
 pub struct DepthwiseConv2d;
 
 impl DepthwiseConv2d {
+    /// Most taps that kernels keep a table of.
+    pub const TAPS: usize = 64;
+
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
-    /// The dsp kernel keeps one pixel of zero points, which taps in padding read.
+    /// For as many output as input channels the dsp kernel keeps one pixel of zero points, which taps in padding read, and
+    /// the weights of whole fours of channels as 16 bits, unless there are more than [`Self::TAPS`] taps. In dsp1
+    /// order it is the pixel alone.
     pub fn scratch_bytes(
         family: Family,
-        _params: &Conv2dParams,
+        params: &Conv2dParams,
         input_shape: [u32; 4],
         output_shape: [u32; 4],
     ) -> usize {
-        if family == Family::Dsp1 && input_shape[3] == output_shape[3] { input_shape[3] as usize } else { 0 }
+        let channels = input_shape[3] as usize;
+        if input_shape[3] != output_shape[3] {
+            return 0;
+        }
+        let taps = usize::from(params.kernel[0]).saturating_mul(params.kernel[1].into());
+        match family {
+            Family::Dsp1 => channels,
+            Family::Dsp if taps <= Self::TAPS => {
+                (channels / 4).saturating_mul(8 * taps).saturating_add(channels)
+            }
+            _ => 0,
+        }
     }
 
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {

@@ -1,8 +1,8 @@
-//! Convolution as a matrix product: where an output pixel reads one input pixel, on the input itself; else on the
-//! windows of two pixels, gathered into scratch memory (im2col).
+//! Convolution as a matrix product: the windows of four output pixels are widened into scratch memory (im2col), then
+//! meet every row of weights.
 
-use super::lanes;
-use super::matrix::{one_row, two_rows};
+use super::matrix::{PIXELS, Tile, multiply};
+use super::pixels::{Pixel, WORDS};
 use super::requantize::Bounds;
 use crate::format::Family;
 use crate::kernels::convolution::Convolution;
@@ -14,127 +14,144 @@ use crate::kernels::window::Window;
 pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], output: &mut [i8]) {
     let order = conv.matrix_order();
     let Window { y, x } = conv.window;
-    let (pitch, pixels) = (order.k.next_multiple_of(4), y.output * x.output);
-    let images = output.len() / (pixels * conv.c_out).max(1);
-    let direct = conv.is_pointwise() && conv.c_in.is_multiple_of(4);
-    let assumed = conv.family == Family::Dsp1
+    let quads = order.k.div_ceil(4);
+    let whole = conv.c_in.is_multiple_of(4);
+    let (image_bytes, images) =
+        (conv.window.image(conv.c_in), output.len() / (y.output * x.output * conv.c_out).max(1));
+    let assumed = conv.family == Family::Dsp
         && conv.groups == 1
+        && order.k > 0
         && conv.weights.len() == order.bytes()
         && conv.weights.as_ptr().cast::<u32>().is_aligned()
         && conv.channels.len() == conv.c_out
-        && output.len() == images * pixels * conv.c_out
-        && input.len() == images * conv.window.image(conv.c_in)
-        && (direct || scratch.len() >= 2 * pitch);
+        && output.len() == images * y.output * x.output * conv.c_out
+        && input.len() == images * image_bytes
+        && scratch.len() >= 4 * WORDS * quads + if whole { 0 } else { 4 * quads }
+        && scratch.as_ptr().cast::<u32>().is_aligned();
     if !assumed {
         return portable::conv2d(conv, input, scratch, output);
     }
-    let rows = Rows { conv, words: pitch / 4, bounds: Bounds::new(conv.activation) };
-    if direct {
-        // SAFETY: `assumed` holds. A pointwise output has as many pixels as the input, each of k = c_in = pitch
-        // bytes.
-        unsafe { rows.multiply(input.as_ptr(), images * pixels, output.as_mut_ptr()) };
-        return;
+    let words = scratch.as_mut_ptr().cast::<u32>();
+    let windows = Windows { conv, quads, window: words.wrapping_add(quads * WORDS).cast() };
+    let pointwise = conv.is_pointwise() && whole;
+    let mut pixels = output.chunks_exact_mut(conv.c_out).map(<[i8]>::as_mut_ptr);
+    let mut place = Place { image: input.as_ptr(), oy: 0, ox: 0 };
+    while let Some(first) = pixels.next() {
+        let mut folded = [0; PIXELS];
+        // Pixels past the last are computed from what lies in scratch, and overwritten by the first.
+        let mut out = [first; PIXELS];
+        for index in 0..PIXELS {
+            let place_out = if index == 0 { Some(first) } else { pixels.next() };
+            let Some(place_out) = place_out else { break };
+            out[index] = place_out;
+            let mut pixel = Pixel::new(words, index);
+            // SAFETY: `assumed` holds: `words` has room for `quads` fours of every pixel and the window behind them. There
+            // are as many output pixels as places, each of which reads its image of the input; a pointwise one reads
+            // the c_in elements of its own pixel, one behind the other.
+            unsafe {
+                if pointwise {
+                    pixel.append(place.image, quads);
+                    place.image = place.image.add(conv.c_in);
+                } else {
+                    windows.widen(&place, &mut pixel);
+                    place.advance(conv, image_bytes);
+                }
+            }
+            folded[index] = pixel.folded();
+        }
+        let mut tile = Tile {
+            rows: conv.c_out,
+            channel: conv.channels.as_ptr(),
+            x: words,
+            x_end: words.wrapping_add(quads * WORDS),
+            folded,
+            out,
+            bounds: Bounds::new(conv.activation),
+        };
+        // SAFETY: `assumed` holds: quads >= 1, one record a row, a byte of weights for each row and element of a four,
+        // rows rounded up to even; `out` are c_out bytes of `output` each, and nothing else refers to them.
+        unsafe { multiply(&mut tile, conv.weights.as_ptr().cast()) };
     }
-    let mut out = output.as_mut_ptr();
-    for image in input.chunks_exact(conv.window.image(conv.c_in)) {
-        let mut gathered = 0;
-        for oy in 0..y.output {
-            for ox in 0..x.output {
-                // SAFETY: `scratch` holds two rows and `gathered` is 0 or 1.
-                unsafe {
-                    let row = scratch.as_mut_ptr().add(gathered * pitch);
-                    gather(conv, image, (y.start(oy), x.start(ox)), order.k, row);
-                }
-                gathered += 1;
-                let last = oy + 1 == y.output && ox + 1 == x.output;
-                if gathered == 2 || last {
-                    // SAFETY: `gathered` rows of `pitch` bytes lie in scratch. An image has `pixels` outputs of c_out
-                    // bytes and each is gathered once, so `out` stays inside `output`, which nothing else refers to.
-                    unsafe {
-                        rows.multiply(scratch.as_ptr(), gathered, out);
-                        out = out.add(gathered * conv.c_out);
-                    }
-                    gathered = 0;
-                }
+}
+
+/// An output pixel, and the image that it reads.
+struct Place {
+    image: *const i8,
+    oy: usize,
+    ox: usize,
+}
+
+impl Place {
+    #[inline(always)]
+    fn advance(&mut self, conv: &Convolution<'_>, image_bytes: usize) {
+        self.ox += 1;
+        if self.ox == conv.window.x.output {
+            self.ox = 0;
+            self.oy += 1;
+            if self.oy == conv.window.y.output {
+                self.oy = 0;
+                // Behind the last image it points to the input's end.
+                self.image = self.image.wrapping_add(image_bytes);
             }
         }
     }
 }
 
-/// The matrix product of a convolution whose weights and channels are as long as it says.
-struct Rows<'a> {
+/// The windows of a convolution.
+struct Windows<'a> {
     conv: &'a Convolution<'a>,
-    words: usize,
-    bounds: Bounds,
+    quads: usize,
+    /// Room for a window in int8.
+    window: *mut i8,
 }
 
-impl Rows<'_> {
-    /// Multiplies `rows` rows that lie behind one another.
+impl Windows<'_> {
+    /// Widens the window of the output pixel at `place`: `[ky][kx][c_in]`, padding as the zero point.
     ///
     /// # Safety
-    /// `x` is valid for reads of `rows * 4 * words` bytes, `out` for writes of `rows * c_out` bytes that nothing else
-    /// refers to; the weights are aligned and hold `words` words for each channel, rounded up to even.
-    unsafe fn multiply(&self, x: *const i8, rows: usize, out: *mut i8) {
-        // SAFETY: the caller's promise is the same.
+    /// The image is valid for reads; `pixel` has room for `quads` fours, and `window` for as many bytes if c_in is no
+    /// multiple of 4.
+    #[inline(always)]
+    unsafe fn widen(&self, place: &Place, pixel: &mut Pixel) {
+        let Window { y, x } = self.conv.window;
+        let start = (y.start(place.oy), x.start(place.ox));
+        // SAFETY: the caller's promise.
         unsafe {
-            if self.bounds.are_narrow() {
-                self.multiply_within::<true>(x, rows, out);
+            if self.conv.c_in.is_multiple_of(4) {
+                self.widen_whole(place.image, start, pixel);
             } else {
-                self.multiply_within::<false>(x, rows, out);
+                super::gather::gather(self.conv, place.image, start, self.window, 4 * self.quads);
+                pixel.append(self.window, self.quads);
             }
         }
     }
 
+    /// Straight from the image, where every tap is a multiple of four elements.
+    ///
     /// # Safety
-    /// As [`Self::multiply`].
-    unsafe fn multiply_within<const NARROW: bool>(&self, mut x: *const i8, rows: usize, mut out: *mut i8) {
-        let Self { conv, words, ref bounds } = *self;
-        let (pitch, c_out) = (4 * words, conv.c_out);
-        let weights = conv.weights.as_ptr().cast::<u32>();
-        for _ in 0..rows / 2 {
-            // SAFETY: two of the caller's rows are left.
+    /// As [`Self::widen`].
+    #[inline(always)]
+    unsafe fn widen_whole(&self, image: *const i8, start: (i32, i32), pixel: &mut Pixel) {
+        let Self { conv, .. } = self;
+        let Window { y, x } = conv.window;
+        let tap = conv.c_in / 4;
+        let (taps_y, taps_x) = (y.taps_inside(start.0), x.taps_inside(start.1));
+        let run = if x.dilation == 1 { taps_x.len().max(1) } else { 1 };
+        for ky in 0..y.kernel {
+            // SAFETY: together the row's taps are x.kernel · c_in elements, and those inside lie inside the image, a run of
+            // them (dilation 1) one behind the other.
             unsafe {
-                two_rows::<NARROW>(words, weights, conv.channels, bounds, x, [out, out.add(c_out)]);
-                (x, out) = (x.add(2 * pitch), out.add(2 * c_out));
-            }
-        }
-        if rows % 2 == 1 {
-            // SAFETY: one of the caller's rows is left.
-            unsafe { one_row::<NARROW>(words, weights, conv.channels, bounds, x, out) };
-        }
-    }
-}
-
-/// Copies the window that starts at `start` (y, x) to `row`: `[ky][kx][c_in]`, padding as the zero point, and zeros
-/// behind the last of k elements.
-///
-/// # Safety
-/// `row` is valid for writes of k rounded up to a multiple of 4 and lies outside `image`, which holds the
-/// convolution's `[h, w, c_in]` input.
-unsafe fn gather(conv: &Convolution<'_>, image: &[i8], start: (i32, i32), k: usize, row: *mut i8) {
-    let Window { y, x } = conv.window;
-    let (taps_y, taps_x) = (y.taps_inside(start.0), x.taps_inside(start.1));
-    if taps_y.len() < y.kernel || taps_x.len() < x.kernel {
-        for i in 0..k {
-            // SAFETY: i < k.
-            unsafe { *row.add(i) = conv.zero_point };
-        }
-    }
-    for i in k..k.next_multiple_of(4) {
-        // SAFETY: the row is rounded up to a multiple of 4.
-        unsafe { *row.add(i) = 0 };
-    }
-    let run = if x.dilation == 1 { taps_x.len().max(1) } else { 1 };
-    for ky in taps_y {
-        let line = (start.0 + (ky * y.dilation) as i32) as usize * x.input;
-        for kx in taps_x.clone().step_by(run) {
-            let column = (start.1 + (kx * x.dilation) as i32) as usize;
-            // SAFETY: taps inside lie inside the image, a run of them (dilation 1) in one line of it; in the row, taps
-            // kx..kx + run of ky lie inside the kernel's [ky][kx][c_in] elements.
-            unsafe {
-                let from = image.as_ptr().add((line + column) * conv.c_in);
-                let to = row.add((ky * x.kernel + kx) * conv.c_in);
-                lanes::copy(from, to, run * conv.c_in);
+                if !taps_y.contains(&ky) || taps_x.is_empty() {
+                    pixel.fill(conv.zero_point, x.kernel * tap);
+                    continue;
+                }
+                let line = (start.0 + (ky * y.dilation) as i32) as usize * x.input;
+                pixel.fill(conv.zero_point, taps_x.start * tap);
+                for kx in taps_x.clone().step_by(run) {
+                    let column = (start.1 + (kx * x.dilation) as i32) as usize;
+                    pixel.append(image.add((line + column) * conv.c_in), run * tap);
+                }
+                pixel.fill(conv.zero_point, (x.kernel - taps_x.end) * tap);
             }
         }
     }

@@ -1,7 +1,14 @@
-//! Matrix times vector: four outputs at once share the widened activations.
+//! Matrix times vector: four rows of weights share the widened activations.
 
-use super::lanes::{load, smlad, widen};
-use super::requantize::{Bounds, requantize};
+#[cfg(target_arch = "arm")]
+use super::lanes::dsp_core;
+use super::lanes::{load, sxtb16};
+#[cfg(not(target_arch = "arm"))]
+use super::lanes::{smlad, sxtb16_ror8};
+use super::pixels::add_even;
+#[cfg(not(target_arch = "arm"))]
+use super::pixels::widen;
+use super::requantize::Bounds;
 use crate::format::{ChannelRecord, Family};
 use crate::kernels::portable;
 use crate::packing::MatrixOrder;
@@ -15,7 +22,8 @@ pub(crate) fn fully_connected(
     input: &[i8],
     output: &mut [i8],
 ) {
-    let assumed = order.family == Family::Dsp1
+    let assumed = order.family == Family::Dsp
+        && order.dense
         && weights.len() == order.bytes()
         && weights.as_ptr().cast::<u32>().is_aligned()
         && channels.len() == order.rows
@@ -25,72 +33,122 @@ pub(crate) fn fully_connected(
         return portable::fully_connected(order, weights, channels, activation, input, output);
     }
     let bounds = Bounds::new(activation);
-    let pair_words = 2 * order.k.div_ceil(4);
+    let (words, rest) = input.as_chunks::<4>();
+    let mut tail = [[0; 4]];
+    tail[0][..rest.len()].copy_from_slice(rest);
+    let tail = &tail[..usize::from(!rest.is_empty())];
+    let even = words.iter().chain(tail).fold(0, |sum, word| {
+        // SAFETY: an array of four bytes is valid for a load.
+        add_even(sxtb16(unsafe { load(word.as_ptr()) }), sum)
+    });
+    let folded = even.wrapping_mul(128);
     let mut weights = weights.as_ptr().cast::<u32>();
-    let (quads, rest) = channels.as_chunks::<4>();
-    let (quads_out, rest_out) = output.as_chunks_mut::<4>();
-    for (channels, out) in quads.iter().zip(quads_out) {
-        // SAFETY: `assumed` holds, so each pair of rows has `pair_words` aligned words; this quad's two pairs are
-        // followed by those of the quads to come.
-        let acc = unsafe {
-            let acc = dot(input, [weights, weights.add(pair_words)]);
-            weights = weights.add(2 * pair_words);
-            acc
-        };
-        for i in 0..4 {
-            out[i] =
-                requantize::<true>(acc[i / 2][i % 2].wrapping_add(channels[i].bias), &channels[i], &bounds);
+    for (channels, out) in channels.chunks(4).zip(output.chunks_mut(4)) {
+        let mut acc = [0i32; 4];
+        for (acc, channel) in acc.iter_mut().zip(channels) {
+            *acc = channel.bias.wrapping_sub(folded);
         }
-    }
-    for (channels, out) in rest.chunks(2).zip(rest_out.chunks_mut(2)) {
-        // SAFETY: as above, for one pair; rows are rounded up to even.
-        let [acc] = unsafe {
-            let acc = dot(input, [weights]);
-            weights = weights.add(pair_words);
-            acc
-        };
-        for ((out, channel), acc) in out.iter_mut().zip(channels).zip(acc) {
-            *out = requantize::<true>(acc.wrapping_add(channel.bias), channel, &bounds);
+        for words in [words, tail] {
+            if !words.is_empty() {
+                // SAFETY: `assumed` holds: for each four rows, rounded up, and each word of x, rounded up, the weights have
+                // four aligned words.
+                weights = unsafe {
+                    accumulate(
+                        words.as_ptr_range().start.cast(),
+                        weights,
+                        words.as_ptr_range().end.cast(),
+                        &mut acc,
+                    )
+                };
+            }
+        }
+        for ((out, acc), channel) in out.iter_mut().zip(acc).zip(channels) {
+            *out = bounds.requantize(acc, channel);
         }
     }
 }
 
-/// Σₖ x[k] · weight[k] of `PAIRS` pairs of rows.
+/// acc[j] += what the words from `x` to `end` and the words of row j from `weights` on, every fourth, amount to; returns
+/// the end of the weights read.
 ///
 /// # Safety
-/// Each of `weights` is aligned and valid for reads of 2 words for every 4 elements of `x`, rounded up.
-#[inline(always)]
-unsafe fn dot<const PAIRS: usize>(x: &[i8], mut weights: [*const u32; PAIRS]) -> [[i32; 2]; PAIRS] {
-    let mut acc = [[0; 2]; PAIRS];
-    let (words, tail) = x.as_chunks::<4>();
-    for word in words {
-        // SAFETY: an array of 4 bytes is valid for a load; the weights have 2 words for it.
+/// `x..end` is a multiple of 4 bytes, at least 4, valid for reads; `weights` is aligned and valid for reads of 4 words
+/// for each word of x.
+#[cfg(target_arch = "arm")]
+#[unsafe(naked)]
+unsafe extern "C" fn accumulate(
+    x: *const i8,
+    weights: *const u32,
+    end: *const i8,
+    acc: &mut [i32; 4],
+) -> *const u32 {
+    // r4..r7: acc; r8..r11: a word of each row; r0: x; r1: weights; r2: end; r3, lr: a word of x; r12: what turns REV16
+    // into a widened word.
+    macro_rules! step {
+        () => {
+            "ldr r3, [r0], #4
+             ldm r1!, {{r8, r9, r10, r11}}
+             sxtb16 lr, r3
+             rev16 r3, r3
+             smlad r4, r8, lr, r4
+             smlad r5, r9, lr, r5
+             smlad r6, r10, lr, r6
+             smlad r7, r11, lr, r7
+             eor r3, r3, r12
+             sxtb16 r8, r8, ror #8
+             sxtb16 r9, r9, ror #8
+             sxtb16 r10, r10, ror #8
+             sxtb16 r11, r11, ror #8
+             smlad r4, r8, r3, r4
+             smlad r5, r9, r3, r5
+             smlad r6, r10, r3, r6
+             smlad r7, r11, r3, r7"
+        };
+    }
+    core::arch::naked_asm!(
+        dsp_core!(),
+        "push {{r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
+        "ldm r3, {{r4, r5, r6, r7}}",
+        "movw r12, #0xff80",
+        "movt r12, #0xff80",
+        // An odd number of steps begins in the middle of the loop.
+        "subs r3, r2, r0",
+        "lsls r3, r3, #29",
+        "bmi 3f",
+        "2:",
+        step!(),
+        "3:",
+        step!(),
+        "cmp r0, r2",
+        "bne 2b",
+        "mov r0, r1",
+        "pop {{r3}}",
+        "stm r3, {{r4, r5, r6, r7}}",
+        "pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
+    )
+}
+
+/// The model of the function above.
+///
+/// # Safety
+/// As above.
+#[cfg(not(target_arch = "arm"))]
+unsafe fn accumulate(
+    mut x: *const i8,
+    mut weights: *const u32,
+    end: *const i8,
+    acc: &mut [i32; 4],
+) -> *const u32 {
+    while x != end {
+        // SAFETY: the caller's promise.
         unsafe {
-            step(&mut acc, load(word.as_ptr()), weights);
-            weights = weights.map(|w| w.add(2));
+            let (even, odd) = widen(load(x));
+            for (j, acc) in acc.iter_mut().enumerate() {
+                let w = *weights.add(j);
+                *acc = smlad(sxtb16_ror8(w), odd, smlad(w, even, *acc));
+            }
+            (x, weights) = (x.add(4), weights.add(4));
         }
     }
-    if !tail.is_empty() {
-        let mut word = [0; 4];
-        word[..tail.len()].copy_from_slice(tail);
-        // SAFETY: as above: the weights are rounded up to whole fours.
-        unsafe { step(&mut acc, load(word.as_ptr()), weights) };
-    }
-    acc
-}
-
-/// Four k.
-///
-/// # Safety
-/// Each of `weights` is aligned and valid for reads of 2 words.
-#[inline(always)]
-unsafe fn step<const PAIRS: usize>(acc: &mut [[i32; 2]; PAIRS], x: u32, weights: [*const u32; PAIRS]) {
-    let x = widen(x);
-    for (acc, weights) in acc.iter_mut().zip(weights) {
-        for (j, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: j < 2.
-            let w = widen(unsafe { *weights.add(j) });
-            *acc = smlad(x.1, w.1, smlad(x.0, w.0, *acc));
-        }
-    }
+    weights
 }

@@ -77,6 +77,14 @@ instruction! {
 }
 
 instruction! {
+    /// Bytes 1, 0, 3 and 2.
+    fn rev16(x: u32) -> u32 = "rev16 {out}, {x}", {
+        let [a, b, c, d] = x.to_le_bytes();
+        u32::from_le_bytes([b, a, d, c])
+    }
+}
+
+instruction! {
     /// acc + a₀·b₀ + a₁·b₁ of the halfwords.
     fn smlad(a: u32, b: u32, acc: i32) -> i32 = "smlad {out}, {a}, {b}, {acc}",
     acc.wrapping_add((low(a) * low(b)).wrapping_add(high(a) * high(b)))
@@ -106,12 +114,6 @@ instruction! {
 instruction! {
     /// x >> n, rounding down, for n in 0..=31. The operator's own shift masks n first.
     fn asr(x: i32, n: u32) -> i32 = "asr {out}, {x}, {n}", x >> (n & 31)
-}
-
-/// Bytes 0 and 2, and bytes 1 and 3, sign-extended to halfwords.
-#[inline(always)]
-pub(crate) fn widen(x: u32) -> (u32, u32) {
-    (sxtb16(x), sxtb16_ror8(x))
 }
 
 /// The four bytes at `from`, at any address: `LDR` takes unaligned ones on every core with the DSP extension.

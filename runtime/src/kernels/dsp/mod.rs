@@ -12,8 +12,10 @@
 mod conv2d;
 mod depthwise_conv2d;
 mod fully_connected;
+mod gather;
 pub(crate) mod lanes;
 mod matrix;
+mod pixels;
 mod requantize;
 
 pub(crate) use conv2d::conv2d;

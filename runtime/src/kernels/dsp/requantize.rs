@@ -7,6 +7,7 @@ use crate::requantize::shift_left_saturating;
 
 /// Bounds of a layer's outputs.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(super) struct Bounds {
     low: i32,
     high: i32,
@@ -17,18 +18,13 @@ impl Bounds {
         Self { low: low.into(), high: high.into() }
     }
 
-    /// Whether saturation alone does not apply them.
-    pub fn are_narrow(&self) -> bool {
-        (self.low, self.high) != (i8::MIN.into(), i8::MAX.into())
+    /// Requantizes one accumulator.
+    #[inline(always)]
+    pub fn requantize(&self, acc: i32, channel: &ChannelRecord) -> i8 {
+        let acc = if channel.left == 0 { acc } else { saturate(acc, channel.left) };
+        let q = ssat8(asr(smmla(acc, channel.multiplier, channel.offset), channel.shift.into()));
+        q.max(self.low).min(self.high) as i8
     }
-}
-
-/// Requantizes one accumulator; `NARROW` says [`Bounds::are_narrow`].
-#[inline(always)]
-pub(super) fn requantize<const NARROW: bool>(acc: i32, channel: &ChannelRecord, bounds: &Bounds) -> i8 {
-    let acc = if channel.left == 0 { acc } else { saturate(acc, channel.left) };
-    let q = asr(smmla(acc, channel.multiplier, channel.offset), channel.shift.into());
-    if NARROW { q.max(bounds.low).min(bounds.high) as i8 } else { ssat8(q) as i8 }
 }
 
 /// Out of line: scales of ¼ and more are rare, and the left shift would cost a register and space everywhere.

@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 
-use super::lanes;
+use super::{lanes, pixels};
+use crate::Align16;
 use crate::format::{ChannelRecord, Conv2dParams, DataRef, Family};
 use crate::kernels::convolution::Convolution;
 use crate::kernels::window::{Axis, Window};
@@ -107,7 +108,7 @@ impl Case {
             c_in: self.c_in,
             c_out: self.c_out,
             groups: self.groups,
-            family: Family::Dsp1,
+            family: Family::Dsp,
             weights: &[],
             channels: &channels,
             activation: self.activation,
@@ -116,15 +117,19 @@ impl Case {
         let bytes =
             if depthwise { conv.window_order().bytes() } else { conv.matrix_order().bytes() * self.groups };
         // Filling weights are random too: no kernel may let them count.
-        let weights = Words::new(random.weights(bytes));
+        let flips = if depthwise { [0; 2] } else { conv.matrix_order().flips() };
+        let weights = Words::new(random.stored(bytes, flips));
         conv.weights = weights.as_slice();
         let [y, x] = self.axes;
         let input = random.vec(self.n * y.input * x.input * self.c_in);
         let length = self.n * y.output * x.output * self.c_out;
         let [expected, found] = kernels.map(|kernel| {
-            let mut scratch = vec![85; self.scratch(depthwise)].into_boxed_slice();
+            let bytes = self.scratch(depthwise);
+            let mut scratch = vec![Align16::ZERO; Align16::count(bytes)].into_boxed_slice();
+            let scratch = &mut Align16::bytes_mut(&mut scratch)[..bytes];
+            scratch.fill(85);
             let mut output = vec![99; length].into_boxed_slice();
-            kernel(&conv, &input, &mut scratch, &mut output);
+            kernel(&conv, &input, scratch, &mut output);
             output
         });
         prop_assert_eq!(expected, found);
@@ -151,7 +156,7 @@ impl Case {
         let input = [self.n, y.input, x.input, self.c_in].map(|d| d as u32);
         let output = [self.n, y.output, x.output, self.c_out].map(|d| d as u32);
         let rule = if depthwise { DepthwiseConv2d::scratch_bytes } else { Conv2d::scratch_bytes };
-        rule(Family::Dsp1, &params, input, output)
+        rule(Family::Dsp, &params, input, output)
     }
 }
 
@@ -173,8 +178,8 @@ proptest! {
         rows in 1usize..14, k in 1usize..40, activation in activation(), seed in any::<u64>(),
     ) {
         let mut random = Bytes::new(seed);
-        let order = MatrixOrder { family: Family::Dsp1, rows, k, dense: true };
-        let weights = Words::new(random.weights(order.bytes()));
+        let order = MatrixOrder { family: Family::Dsp, rows, k, dense: true };
+        let weights = Words::new(random.stored(order.bytes(), order.flips()));
         let channels: Vec<ChannelRecord> = (0..rows).map(|_| channel(&mut random, -7)).collect();
         let input = random.vec(k);
         let [expected, found] = [portable::fully_connected, dsp::fully_connected].map(|kernel| {
@@ -193,17 +198,18 @@ proptest! {
         let channel = channel(&mut Bytes::new(seed), zero_point);
         let bounds = super::requantize::Bounds::new(activation);
         let expected = requantize::requantize(acc, &channel, activation.0, activation.1);
-        prop_assert_eq!(super::requantize::requantize::<true>(acc, &channel, &bounds), expected);
-        if !bounds.are_narrow() {
-            prop_assert_eq!(super::requantize::requantize::<false>(acc, &channel, &bounds), expected);
-        }
+        prop_assert_eq!(bounds.requantize(acc, &channel), expected);
     }
 
     #[test]
     fn lanes_are_what_the_architecture_says(a in any::<[i8; 4]>(), h in any::<[[i16; 2]; 2]>(), acc in any::<i32>()) {
         let word = u32::from_le_bytes(a.map(|b| b as u8));
         let half = |[low, high]: [i16; 2]| u32::from(low as u16) | u32::from(high as u16) << 16;
-        prop_assert_eq!(lanes::widen(word), (half([a[0].into(), a[2].into()]), half([a[1].into(), a[3].into()])));
+        prop_assert_eq!(lanes::sxtb16(word), half([a[0].into(), a[2].into()]));
+        prop_assert_eq!(lanes::sxtb16_ror8(word), half([a[1].into(), a[3].into()]));
+        let less = |odd: i8, even: i8| i16::from(odd).wrapping_sub(128).wrapping_sub(i16::from(even).wrapping_mul(256));
+        let odd = half([less(a[1], a[0]), less(a[3], a[2])]);
+        prop_assert_eq!(pixels::widen(word), (lanes::sxtb16(word), odd));
         let exact = |pairs: &[usize]| {
             pairs.iter().fold(i64::from(acc), |sum, &i| sum + i64::from(h[0][i]) * i64::from(h[1][i])) as i32
         };
@@ -217,8 +223,8 @@ proptest! {
 
 #[test]
 fn accumulators_wrap_alike() {
-    let order = MatrixOrder { family: Family::Dsp1, rows: 1, k: 4, dense: true };
-    let weights = Words::new(vec![127; order.bytes()]);
+    let order = MatrixOrder { family: Family::Dsp, rows: 1, k: 4, dense: true };
+    let weights = Words::new((0..order.bytes()).map(|i| 127 ^ order.flips()[i % 2]).collect());
     for bias in [i32::MAX, i32::MIN, i32::MAX - 4 * 127 * 127] {
         let channel = ChannelRecord {
             bias,
