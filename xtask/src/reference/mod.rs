@@ -5,6 +5,11 @@
 //! arXiv:2106.07597), down to the order of the nodes and the axes of the input. Weights are seeded random numbers of
 //! the spread that He et al. 2015 (arXiv:1502.01852) start training with; batch normalization counts as folded.
 //! Nothing is read from disk, and the same bytes come out every time.
+//!
+//! ```no_run
+//! // The float network as a file, for other engines.
+//! std::fs::write("kws.onnx", xtask::reference::onnx("kws").unwrap()).unwrap();
+//! ```
 
 mod autoencoder;
 mod ds_cnn;
@@ -18,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use still8_validation::data::{Dataset, InputSpec};
 use still8_validation::{Failure, Result};
+use tempfile::TempDir;
 
 use crate::network::Network;
 use crate::quantize::{Progress, Quantized, Settings, Source};
@@ -149,13 +155,22 @@ impl Reference {
         Dataset::random(SEED, &[spec], SAMPLES)
     }
 
-    /// The int8 network, by the way that every model takes. The float file lives in a temporary folder meanwhile.
+    /// The float network as a file in a temporary folder, which goes away with the first value.
     ///
     /// # Errors
-    /// [`Failure::Data`] without room for the temporary file.
-    pub fn quantize(&self, progress: &(impl Progress + Sync)) -> Result<Quantized> {
+    /// [`Failure::Data`] without room for it.
+    pub fn temporary(&self) -> Result<(TempDir, PathBuf)> {
         let folder = tempfile::tempdir().map_err(|error| Failure::data(&std::env::temp_dir(), error))?;
-        let source = Source::open(&self.write(folder.path())?, &[])?;
-        source.quantize(&self.calibration(), &self.settings(), progress)
+        let path = self.write(folder.path())?;
+        Ok((folder, path))
+    }
+
+    /// The int8 network, by the way that every model takes.
+    ///
+    /// # Errors
+    /// As [`Self::temporary`].
+    pub fn quantize(&self, progress: &(impl Progress + Sync)) -> Result<Quantized> {
+        let (_folder, path) = self.temporary()?;
+        Source::open(&path, &[])?.quantize(&self.calibration(), &self.settings(), progress)
     }
 }
