@@ -51,7 +51,8 @@ enum Command {
     },
     /// Count instructions, code, arena and stack on emulated cores.
     #[command(after_help = "Examples:\n  cargo xtask bench\n  \
-        cargo xtask bench models/fashion --on cortex-m4 --on cortex-m0 --portable")]
+        cargo xtask bench models/fashion --on cortex-m4 --on cortex-m0 --portable\n  \
+        cargo xtask bench kws ic ad vww sww --on cortex-m4 --json")]
     Bench(bench::Options),
     /// List the ONNX operators that are taken, and which kernel runs each operator of a plan on each core.
     Ops,

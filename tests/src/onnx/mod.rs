@@ -1,5 +1,7 @@
-//! ONNX files as both the compiler's import and the float runs read them: decoding, fixed input shapes, small test models.
+//! ONNX files as both the compiler's import and the float runs read them: decoding, fixed input shapes; and
+//! models built in code.
 
+pub mod build;
 mod pin;
 mod read;
 

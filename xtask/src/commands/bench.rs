@@ -15,11 +15,13 @@ use crate::emit::emit;
 use crate::emulator::{self, Image};
 use crate::network::Network;
 use crate::quantize::Quantized;
+use crate::reference;
 
 /// Options of the command.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Model folders or plans [default: every folder in models/].
+    /// Model folders, plans, or networks of MLPerf Tiny by name: kws, ic, ad, vww, sww (with random weights, built in
+    /// memory; a file or folder of that name wins) [default: every folder in models/].
     pub models: Vec<PathBuf>,
     /// Cores [default: cortex-m4].
     #[arg(long, value_name = "CORE")]
@@ -110,6 +112,9 @@ pub fn every_model() -> Result<Vec<PathBuf>> {
 }
 
 fn load(model: &Path, console: Console) -> Result<Network> {
+    if let Some(reference) = reference::find(model) {
+        return Ok(reference.quantize(&console.progress("calibrating"))?.network);
+    }
     if model.is_dir() {
         let Quantized { network, .. } = quantize_model(model, console)?;
         return Ok(network);

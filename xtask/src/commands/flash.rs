@@ -12,11 +12,13 @@ use crate::commands::quantize;
 use crate::console::Console;
 use crate::emulator::{self, Image, PlanFile};
 use crate::process;
+use crate::reference;
 
 /// Options of the command.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// A model folder, whose student is quantized for the board; or a plan.
+    /// A model folder, whose student is quantized for the board; a network of MLPerf Tiny by name, as for `quantize`; or a
+    /// plan.
     pub model: PathBuf,
     /// The board, see firmware/boards.toml.
     #[arg(long, value_name = "NAME")]
@@ -61,9 +63,9 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     Ok(Report { schema: 1, board: board.name, plan, log })
 }
 
-/// The plan itself, or that of a model folder in the order of the board's kernels.
+/// The plan itself, or that of a model folder or of a [`reference`] network in the order of the board's kernels.
 pub fn plan_for(model: &Path, board: &Board, console: Console) -> Result<PathBuf> {
-    if !model.is_dir() {
+    if !model.is_dir() && reference::find(model).is_none() {
         return Ok(model.to_owned());
     }
     let quiet = Console { quiet: true, ..console };

@@ -9,6 +9,7 @@ use still8_validation::data::{Dataset, InputSpec};
 use still8_validation::model::{DataKind, FILE_NAME, Model};
 use still8_validation::recipe::Calibration;
 use still8_validation::{Failure, Result, files};
+use tempfile::TempDir;
 
 use crate::calibrate::Method;
 use crate::commands::{operator_name, target_dir};
@@ -16,6 +17,7 @@ use crate::console::Console;
 use crate::emit::{Emitted, emit};
 use crate::lineage;
 use crate::quantize::{Quantized, Settings, Source};
+use crate::reference::{self, Reference};
 
 /// Samples of `--calib random:SEED`.
 const RANDOM_SAMPLES: usize = 128;
@@ -23,7 +25,8 @@ const RANDOM_SAMPLES: usize = 128;
 /// Options of the command.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// A model folder (with model.toml) or a float ONNX file.
+    /// A model folder (with model.toml), a float ONNX file, or a network of MLPerf Tiny by name: kws, ic, ad, vww, sww
+    /// (with random weights; a file or folder of that name wins).
     pub source: PathBuf,
     /// Calibration data: a .npz or .npy file, or random:SEED, or random:SEED:LOW..HIGH.
     #[arg(long, value_name = "FILE|random:SEED")]
@@ -139,12 +142,17 @@ pub fn is_model(source: &Path) -> bool {
 struct Prepared {
     onnx: PathBuf,
     model: Option<Model>,
+    /// A network built in code, and the folder that holds its file for as long as this lives.
+    reference: Option<(&'static Reference, TempDir)>,
     settings: Settings,
 }
 
 impl Prepared {
     fn open(options: &Options) -> Result<Self> {
         let source = &options.source;
+        if let Some(reference) = reference::find(source) {
+            return Self::of_reference(reference, options);
+        }
         let mut settings = Settings { dims: options.dim.clone(), ..Settings::default() };
         let model = if is_model(source) { Some(Model::open(source)?) } else { None };
         let onnx = match &model {
@@ -171,7 +179,14 @@ impl Prepared {
         if let Some(method) = options.method {
             settings.method = method;
         }
-        Ok(Self { onnx, model, settings })
+        Ok(Self { onnx, model, reference: None, settings })
+    }
+
+    fn of_reference(reference: &'static Reference, options: &Options) -> Result<Self> {
+        let (folder, onnx) = reference.temporary()?;
+        let mut settings = Settings { dims: options.dim.clone(), ..reference.settings() };
+        settings.method = options.method.unwrap_or(settings.method);
+        Ok(Self { onnx, model: None, reference: Some((reference, folder)), settings })
     }
 
     fn calibration(&self, options: &Options, source: &Source) -> Result<Dataset> {
@@ -186,6 +201,9 @@ impl Prepared {
             },
             (None, Some(model)) => model.dataset(DataKind::Calibration)?,
             (None, None) => {
+                if let Some((reference, _)) = &self.reference {
+                    return Ok(reference.calibration());
+                }
                 return Err(Failure::Usage(format!(
                     "{} is a bare ONNX file: give calibration data with --calib FILE.npz, or --calib random:SEED for a first look",
                     self.onnx.display()
