@@ -23,14 +23,14 @@ use crate::ops::convolution::{
 pub struct DepthwiseConv2d;
 
 impl DepthwiseConv2d {
-    /// Most taps that kernels keep a table of.
-    pub const TAPS: usize = 64;
+    /// Most taps that the dsp kernel takes: its arrangements of weights are at most 64.
+    pub const TAPS: usize = 63;
 
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
-    /// For as many output as input channels the dsp kernel keeps one pixel of zero points, which taps in padding read, and
-    /// the weights of whole fours of channels as 16 bits, unless there are more than [`Self::TAPS`] taps. In dsp1
-    /// order it is the pixel alone.
+    /// For as many output as input channels, no dilation and at most [`Self::TAPS`] taps the dsp kernel keeps, of four
+    /// channels, kernel_h ⁄ 2 + 1 pairs of padded rows at 16 bytes a column, and 2 · (kernel_h ⁄ 2 + 1) arrangements of the
+    /// weights. In dsp1 order it is one pixel.
     pub fn scratch_bytes(
         family: Family,
         params: &Conv2dParams,
@@ -44,8 +44,14 @@ impl DepthwiseConv2d {
         let taps = usize::from(params.kernel[0]).saturating_mul(params.kernel[1].into());
         match family {
             Family::Dsp1 => channels,
-            Family::Dsp if taps <= Self::TAPS => {
-                (channels / 4).saturating_mul(8 * taps).saturating_add(channels)
+            Family::Dsp if taps <= Self::TAPS && params.dilation == [1, 1] => {
+                let slots = usize::from(params.kernel[0] / 2 + 1);
+                let columns = (output_shape[2] as usize)
+                    .saturating_sub(1)
+                    .saturating_mul(params.stride[1].into())
+                    .saturating_add(params.kernel[1].into());
+                let pairs = columns.saturating_add(2 * slots * usize::from(params.kernel[1]));
+                pairs.saturating_mul(16 * slots)
             }
             _ => 0,
         }

@@ -91,13 +91,13 @@ instruction! {
 }
 
 instruction! {
-    /// acc + a₀·b₀ of the halfwords.
-    fn smlabb(a: u32, b: u32, acc: i32) -> i32 = "smlabb {out}, {a}, {b}, {acc}", acc.wrapping_add(low(a) * low(b))
+    /// Halfword 0 of a, and halfword 0 of b above it.
+    fn pkhbt(a: u32, b: u32) -> u32 = "pkhbt {out}, {a}, {b}, lsl #16", a & 0xffff | b << 16
 }
 
 instruction! {
-    /// acc + a₁·b₁ of the halfwords.
-    fn smlatt(a: u32, b: u32, acc: i32) -> i32 = "smlatt {out}, {a}, {b}, {acc}", acc.wrapping_add(high(a) * high(b))
+    /// Halfword 1 of b, and halfword 1 of a above it.
+    fn pkhtb(a: u32, b: u32) -> u32 = "pkhtb {out}, {a}, {b}, asr #16", a & 0xffff_0000 | b >> 16
 }
 
 instruction! {
@@ -126,28 +126,27 @@ pub(crate) unsafe fn load(from: *const i8) -> u32 {
     unsafe { from.cast::<u32>().read_unaligned() }
 }
 
-/// Copies `len` bytes, four at a time.
+/// Copies `len` bytes, four at a time; the last four overlap those before where `len` is no multiple of four.
 ///
 /// Runs are a few words long, for which the call of `memcpy` costs more than the copy.
 ///
 /// # Safety
 /// `from` is valid for reads and `to` for writes of `len` bytes; they do not overlap.
 #[inline(always)]
-pub(crate) unsafe fn copy(mut from: *const i8, mut to: *mut i8, len: usize) {
-    for _ in 0..len / 4 {
-        // SAFETY: `len / 4` words and `len % 4` bytes are `len` bytes, all valid by the caller's promise, and each
-        // pointer moves past what was just copied.
-        unsafe {
-            to.cast::<u32>().write_unaligned(opaque(load(from)));
-            (from, to) = (from.add(4), to.add(4));
+pub(crate) unsafe fn copy(from: *const i8, to: *mut i8, len: usize) {
+    if len < 4 {
+        for i in 0..len {
+            // SAFETY: i < len.
+            unsafe { *to.add(i) = opaque(*from.add(i) as u32) as i8 };
         }
+        return;
     }
-    for _ in 0..len % 4 {
-        // SAFETY: as above.
-        unsafe {
-            *to = opaque(*from as u32) as i8;
-            (from, to) = (from.add(1), to.add(1));
-        }
+    let mut at = 0;
+    while at < len {
+        let word = at.min(len - 4);
+        // SAFETY: word + 4 <= len.
+        unsafe { to.add(word).cast::<u32>().write_unaligned(opaque(load(from.add(word)))) };
+        at += 4;
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) mod lanes;
 mod matrix;
 mod pixels;
 mod requantize;
+mod taps;
 
 pub(crate) use conv2d::conv2d;
 pub(crate) use depthwise_conv2d::depthwise_conv2d;

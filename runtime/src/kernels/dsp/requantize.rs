@@ -9,13 +9,18 @@ use crate::requantize::shift_left_saturating;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Bounds {
-    low: i32,
-    high: i32,
+    pub low: i32,
+    pub high: i32,
 }
 
 impl Bounds {
     pub fn new((low, high): (i8, i8)) -> Self {
         Self { low: low.into(), high: high.into() }
+    }
+
+    /// Lowest and highest output, each in every byte of a word.
+    pub fn bytes(&self) -> [u32; 2] {
+        [self.low, self.high].map(|bound| u32::from(bound as u8) * 0x0101_0101)
     }
 
     /// Requantizes one accumulator.

@@ -215,8 +215,8 @@ proptest! {
         };
         let (x, y) = (half(h[0]), half(h[1]));
         prop_assert_eq!(lanes::smlad(x, y, acc), exact(&[0, 1]));
-        prop_assert_eq!(lanes::smlabb(x, y, acc), exact(&[0]));
-        prop_assert_eq!(lanes::smlatt(x, y, acc), exact(&[1]));
+        prop_assert_eq!(lanes::pkhbt(x, y), half([h[0][0], h[1][0]]));
+        prop_assert_eq!(lanes::pkhtb(x, y), half([h[1][1], h[0][1]]));
         prop_assert_eq!(lanes::ssat8(acc), acc.clamp(-128, 127));
     }
 }
