@@ -48,6 +48,14 @@ impl Axis {
         (o * self.stride) as i32 - self.padding as i32
     }
 
+    /// Output positions whose taps all lie inside the input.
+    pub fn inside(&self) -> Range<usize> {
+        let low = self.padding.div_ceil(self.stride.max(1)).min(self.output);
+        let room = (self.input + self.padding).checked_sub((self.kernel - 1) * self.dilation + 1);
+        let high = room.map_or(0, |room| (room / self.stride.max(1) + 1).min(self.output));
+        low..high.max(low)
+    }
+
     /// Taps of a window that starts at `start` which lie inside the input.
     #[inline]
     pub fn taps_inside(&self, start: i32) -> Range<usize> {
@@ -86,6 +94,14 @@ impl Window {
         self.x.check()
     }
 
+    /// The same window with an image that is one column wide laid on its side: elements and taps keep their order, and a
+    /// kernel that goes along rows finds a long one.
+    pub fn lengthwise(self) -> Self {
+        let Self { y, x } = self;
+        let column = x.input == 1 && x.output == 1 && x.kernel == 1 && x.padding == 0;
+        if column { Self { y: x, x: y } } else { self }
+    }
+
     /// Number of taps; fits 32 bits, since either kernel size comes from 16.
     #[inline]
     pub fn taps(&self) -> usize {
@@ -115,6 +131,7 @@ mod tests {
             for o in 0..output {
                 let start = axis.start(o);
                 let inside = axis.taps_inside(start);
+                prop_assert_eq!(axis.inside().contains(&o), inside.len() == kernel);
                 for tap in 0..kernel {
                     let position = (o * stride + tap * dilation) as i32 - padding as i32;
                     prop_assert_eq!(inside.contains(&tap), (0..input as i32).contains(&position));

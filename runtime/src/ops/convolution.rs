@@ -9,11 +9,8 @@ use crate::kernels::convolution::Convolution;
 use crate::kernels::window::{Axis, Window};
 use crate::operator::{Node, check_disjoint, scratch_range};
 
-/// The convolution that a node with operands describes. Checks places and sizes of the data, no values.
-pub(super) fn convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Convolution<'a>, OpFault> {
-    let params = node.params;
-    let (input, output) = (node.input(0), node.output(0));
-    let (from, to) = (input.shape(), output.shape());
+/// The window of a convolution from `[n, h, w, c]` to `[n, h, w, c]`.
+pub(super) fn window(params: &Conv2dParams, from: [usize; 4], to: [usize; 4]) -> Window {
     let axis = |i: usize| Axis {
         input: from[1 + i],
         output: to[1 + i],
@@ -22,8 +19,16 @@ pub(super) fn convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Convoluti
         dilation: params.dilation[i].into(),
         padding: params.padding[i].into(),
     };
+    Window { y: axis(0), x: axis(1) }
+}
+
+/// The convolution that a node with operands describes. Checks places and sizes of the data, no values.
+pub(super) fn convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Convolution<'a>, OpFault> {
+    let params = node.params;
+    let (input, output) = (node.input(0), node.output(0));
+    let (from, to) = (input.shape(), output.shape());
     Ok(Convolution {
-        window: Window { y: axis(0), x: axis(1) },
+        window: window(params, from, to),
         c_in: from[3],
         c_out: to[3],
         groups: params.groups as usize,

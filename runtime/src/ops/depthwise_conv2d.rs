@@ -3,10 +3,11 @@
 use crate::error::OpFault;
 use crate::format::{Conv2dParams, Family, OpCode};
 use crate::kernels;
+use crate::kernels::window::Window;
 use crate::operator::{Node, Operator};
 use crate::ops::check::check_weights;
 use crate::ops::convolution::{
-    check_convolution, check_scratch, convolution, convolution_ranges, scratch_bytes,
+    check_convolution, check_scratch, convolution, convolution_ranges, scratch_bytes, window,
 };
 
 /// `output[n, y, x, o] = requantize(bias[o] + Σ input[n, y·sy − py + ky·dy, x·sx − px + kx·dx, o ⁄ M] ·
@@ -30,7 +31,7 @@ impl DepthwiseConv2d {
     ///
     /// For as many output as input channels, no dilation and at most [`Self::TAPS`] taps the dsp kernel keeps, of four
     /// channels, kernel_h ⁄ 2 + 1 pairs of padded rows at 16 bytes a column, and 2 · (kernel_h ⁄ 2 + 1) arrangements of the
-    /// weights. In dsp1 order it is one pixel.
+    /// weights; h stands for w in an image that is one column wide. In dsp1 order it is one pixel.
     pub fn scratch_bytes(
         family: Family,
         params: &Conv2dParams,
@@ -41,17 +42,14 @@ impl DepthwiseConv2d {
         if input_shape[3] != output_shape[3] {
             return 0;
         }
-        let taps = usize::from(params.kernel[0]).saturating_mul(params.kernel[1].into());
+        let [from, to] = [input_shape, output_shape].map(|shape| shape.map(|dim| dim as usize));
+        let Window { y, x } = window(params, from, to).lengthwise();
         match family {
             Family::Dsp1 => channels,
-            Family::Dsp if taps <= Self::TAPS && params.dilation == [1, 1] => {
-                let slots = usize::from(params.kernel[0] / 2 + 1);
-                let columns = (output_shape[2] as usize)
-                    .saturating_sub(1)
-                    .saturating_mul(params.stride[1].into())
-                    .saturating_add(params.kernel[1].into());
-                let pairs = columns.saturating_add(2 * slots * usize::from(params.kernel[1]));
-                pairs.saturating_mul(16 * slots)
+            Family::Dsp if y.kernel.saturating_mul(x.kernel) <= Self::TAPS && params.dilation == [1, 1] => {
+                let slots = y.kernel / 2 + 1;
+                let columns = x.output.saturating_sub(1).saturating_mul(x.stride).saturating_add(x.kernel);
+                columns.saturating_add(2 * slots * x.kernel).saturating_mul(16 * slots)
             }
             _ => 0,
         }

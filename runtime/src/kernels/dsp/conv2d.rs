@@ -1,9 +1,13 @@
 //! Convolution as a matrix product: the windows of four output pixels are widened into scratch memory (im2col), then
 //! meet every row of weights.
 
+use super::gather::gather;
+use super::lanes::copy;
 use super::matrix::{PIXELS, Tile, multiply};
 use super::pixels::{Pixel, WORDS};
 use super::requantize::Bounds;
+use core::ops::Range;
+
 use crate::format::Family;
 use crate::kernels::convolution::Convolution;
 use crate::kernels::portable;
@@ -32,42 +36,32 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
         return portable::conv2d(conv, input, scratch, output);
     }
     let words = scratch.as_mut_ptr().cast::<u32>();
-    let windows = Windows { conv, quads, window: words.wrapping_add(quads * WORDS).cast() };
-    let pointwise = conv.is_pointwise() && whole;
+    // Taps that lie one behind the other are read together.
+    let inside = if x.dilation == 1 { [y.inside(), x.inside()] } else { [0..0, 0..0] };
+    let windows = Windows { conv, quads, words, window: words.wrapping_add(quads * WORDS).cast(), inside };
     let mut pixels = output.chunks_exact_mut(conv.c_out).map(<[i8]>::as_mut_ptr);
     let mut place = Place { image: input.as_ptr(), oy: 0, ox: 0 };
     while let Some(first) = pixels.next() {
-        let mut folded = [0; PIXELS];
-        // Pixels past the last are computed from what lies in scratch, and overwritten by the first.
-        let mut out = [first; PIXELS];
-        for index in 0..PIXELS {
-            let place_out = if index == 0 { Some(first) } else { pixels.next() };
-            let Some(place_out) = place_out else { break };
-            out[index] = place_out;
-            let mut pixel = Pixel::new(words, index);
-            // SAFETY: `assumed` holds: `words` has room for `quads` fours of every pixel and the window behind them. There
-            // are as many output pixels as places, each of which reads its image of the input; a pointwise one reads
-            // the c_in elements of its own pixel, one behind the other.
-            unsafe {
-                if pointwise {
-                    pixel.append(place.image, quads);
-                    place.image = place.image.add(conv.c_in);
-                } else {
-                    windows.widen(&place, &mut pixel);
-                    place.advance(conv, image_bytes);
-                }
-            }
-            folded[index] = pixel.folded();
-        }
         let mut tile = Tile {
             rows: conv.c_out,
             channel: conv.channels.as_ptr(),
             x: words,
             x_end: words.wrapping_add(quads * WORDS),
-            folded,
-            out,
+            folded: [0; PIXELS],
+            // Pixels past the last are computed from what lies in scratch, and overwritten by the first.
+            out: [first; PIXELS],
             bounds: Bounds::new(conv.activation),
         };
+        for index in 0..PIXELS {
+            if index > 0 {
+                let Some(next) = pixels.next() else { break };
+                tile.out[index] = next;
+            }
+            // SAFETY: `assumed` holds: `words` has room for `quads` fours of every pixel and, where c_in is no multiple of 4,
+            // for a window behind them; there are as many output pixels as places in the images.
+            tile.folded[index] = unsafe { windows.widen(&place, index) };
+            place.advance(conv, image_bytes);
+        }
         // SAFETY: `assumed` holds: quads >= 1, one record a row, a byte of weights for each row and element of a four,
         // rows rounded up to even; `out` are c_out bytes of `output` each, and nothing else refers to them.
         unsafe { multiply(&mut tile, conv.weights.as_ptr().cast()) };
@@ -101,43 +95,68 @@ impl Place {
 struct Windows<'a> {
     conv: &'a Convolution<'a>,
     quads: usize,
+    /// Room for the widened windows of four pixels.
+    words: *mut u32,
     /// Room for a window in int8.
     window: *mut i8,
+    /// Output rows and columns whose windows lie inside the input.
+    inside: [Range<usize>; 2],
 }
 
 impl Windows<'_> {
-    /// Widens the window of the output pixel at `place`: `[ky][kx][c_in]`, padding as the zero point.
+    /// Widens the window of the output pixel at `place`, `[ky][kx][c_in]`, padding as the zero point; returns what it takes
+    /// off every accumulator.
     ///
     /// # Safety
-    /// The image is valid for reads; `pixel` has room for `quads` fours, and `window` for as many bytes if c_in is no
-    /// multiple of 4.
-    #[inline(always)]
-    unsafe fn widen(&self, place: &Place, pixel: &mut Pixel) {
+    /// The image is valid for reads; `words` has room for `quads` fours of every pixel, and `window` for as many bytes if
+    /// c_in is no multiple of 4.
+    #[inline(never)]
+    unsafe fn widen(&self, place: &Place, index: usize) -> i32 {
         let Window { y, x } = self.conv.window;
         let start = (y.start(place.oy), x.start(place.ox));
+        let mut pixel = Pixel::new(self.words, index);
+        let whole = self.conv.c_in.is_multiple_of(4);
         // SAFETY: the caller's promise.
         unsafe {
-            // Rows of taps that lie in the image in whole fours are widened straight from it.
-            let row = x.kernel * self.conv.c_in;
-            if self.conv.c_in.is_multiple_of(4) {
-                self.widen_whole(place.image, start, pixel);
-            } else if row.is_multiple_of(4)
-                && x.dilation == 1
-                && start.0 >= 0
-                && start.1 >= 0
-                && y.taps_inside(start.0).len() == y.kernel
-                && x.taps_inside(start.1).len() == x.kernel
-            {
+            if self.inside[0].contains(&place.oy) && self.inside[1].contains(&place.ox) {
                 let line = x.input * self.conv.c_in;
-                let mut from = place.image.add(start.0 as usize * line + start.1 as usize * self.conv.c_in);
-                for _ in 0..y.kernel {
-                    pixel.append(from, row / 4);
-                    from = from.wrapping_add(y.dilation * line);
-                }
+                let from = place.image.add(start.0 as usize * line + start.1 as usize * self.conv.c_in);
+                self.widen_inside(from, y.dilation * line, &mut pixel);
+            } else if whole {
+                self.widen_whole(place.image, start, &mut pixel);
             } else {
-                super::gather::gather(self.conv, place.image, start, self.window, 4 * self.quads);
+                gather(self.conv, place.image, start, self.window, 4 * self.quads);
                 pixel.append(self.window, self.quads);
             }
+        }
+        pixel.folded()
+    }
+
+    /// A window that lies inside the image, from `from` on, its rows `pitch` bytes apart.
+    ///
+    /// # Safety
+    /// As [`Self::widen`].
+    #[inline(always)]
+    unsafe fn widen_inside(&self, mut from: *const i8, pitch: usize, pixel: &mut Pixel) {
+        let rows = self.conv.window.y.kernel;
+        let row = self.conv.window.x.kernel * self.conv.c_in;
+        if row.is_multiple_of(4) {
+            for _ in 0..rows {
+                // SAFETY: a row of taps.
+                unsafe { pixel.append(from, row / 4) };
+                from = from.wrapping_add(pitch);
+            }
+            return;
+        }
+        let mut to = self.window;
+        // SAFETY: a row of taps each, `quads` fours in all; what is behind the last is zero.
+        unsafe {
+            to.add(4 * (self.quads - 1)).cast::<u32>().write(0);
+            for _ in 0..rows {
+                copy(from, to, row);
+                (from, to) = (from.wrapping_add(pitch), to.add(row));
+            }
+            pixel.append(self.window, self.quads);
         }
     }
 
@@ -145,7 +164,7 @@ impl Windows<'_> {
     ///
     /// # Safety
     /// As [`Self::widen`].
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn widen_whole(&self, image: *const i8, start: (i32, i32), pixel: &mut Pixel) {
         let Self { conv, .. } = self;
         let Window { y, x } = conv.window;

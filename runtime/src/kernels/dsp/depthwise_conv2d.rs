@@ -23,7 +23,8 @@ const PAIR: usize = 16;
 /// the scratch memory of [`DepthwiseConv2d::scratch_bytes`]; the portable kernel does the rest.
 pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], output: &mut [i8]) {
     let order = conv.window_order();
-    let Window { y, x } = conv.window;
+    let window = conv.window.lengthwise();
+    let Window { y, x } = window;
     let (c, taps) = (conv.c_out, order.taps);
     let image_bytes = conv.window.image(c);
     let images = input.len() / image_bytes.max(1);
@@ -55,6 +56,7 @@ pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &m
             }
             let mut rows = Rows {
                 conv,
+                window,
                 image: image.as_ptr().wrapping_add(4 * block),
                 slots,
                 pairs: words,
@@ -88,6 +90,7 @@ fn portable_block(conv: &Convolution<'_>, image: &[i8], first: usize, count: usi
 /// Four channels of an image, row pair by row pair.
 struct Rows<'a> {
     conv: &'a Convolution<'a>,
+    window: Window,
     /// The block's first channel of the first pixel.
     image: *const i8,
     /// Pairs that a window needs at most.
@@ -112,7 +115,7 @@ impl Rows<'_> {
     ///   bytes at every output pixel, to which nothing else in use refers.
     /// - `pairs` and `arranged` are aligned and have room for what they hold.
     unsafe fn multiply(&mut self, channels: &[ChannelRecord; 4], output: *mut i8) {
-        let Window { y, x } = self.conv.window;
+        let Window { y, x } = self.window;
         let constants = Constants::new(channels, Bounds::new(self.conv.activation));
         let steps = x.kernel * self.slots;
         for oy in 0..y.output {
@@ -146,7 +149,7 @@ impl Rows<'_> {
     /// As [`Self::multiply`].
     #[inline(never)]
     unsafe fn make_pair(&mut self, index: usize) {
-        let Window { y, x } = self.conv.window;
+        let Window { y, x } = self.window;
         let c = self.conv.c_in;
         let zeros = u32::from(self.conv.zero_point as u8) * 0x0101_0101;
         // A row of padding is one word that is read again and again.
@@ -185,20 +188,32 @@ impl Rows<'_> {
     #[inline(always)]
     unsafe fn arrange(&mut self, first: usize) -> *const u32 {
         let phase = first % (2 * self.slots);
-        let to = self.arranged.wrapping_add(phase * self.slots * self.conv.window.x.kernel * 4);
+        let words = self.slots * self.window.x.kernel * 4;
+        let to = self.arranged.wrapping_add(phase * words);
         if self.known >> phase & 1 == 0 {
             self.known |= 1 << phase;
+            let odd = phase % 2;
             // SAFETY: the caller's promise.
-            unsafe { self.write_arrangement(phase, to) };
+            unsafe {
+                if phase == odd {
+                    self.write_arrangement(odd, to);
+                } else {
+                    // The same pairs, each in another slot.
+                    let _ = self.arrange(odd);
+                    self.turn_arrangement(self.arranged.wrapping_add(odd * words), phase / 2, to);
+                }
+            }
         }
         to
     }
 
+    /// The arrangement for a window that begins at the first pair's row `odd`.
+    ///
     /// # Safety
     /// As [`Self::multiply`].
     #[inline(never)]
-    unsafe fn write_arrangement(&self, phase: usize, mut to: *mut u32) {
-        let Window { y, x } = self.conv.window;
+    unsafe fn write_arrangement(&self, odd: usize, mut to: *mut u32) {
+        let Window { y, x } = self.window;
         for kx in 0..x.kernel {
             let tap = |ky: usize| {
                 let inside = ky < y.kernel;
@@ -206,16 +221,29 @@ impl Rows<'_> {
                 if inside { unsafe { *self.weights.add(ky * x.kernel + kx) } } else { 0 }
             };
             for slot in 0..self.slots {
-                // The pair of this slot that begins in the window or one row before it.
-                let mut pair = phase / 2 / self.slots * self.slots + slot;
-                if pair < phase / 2 {
-                    pair += self.slots;
-                }
-                let a = (2 * pair).wrapping_sub(phase);
+                let a = (2 * slot).wrapping_sub(odd);
                 // SAFETY: `to` has room for kx · slots pairs.
                 unsafe { write_pair(to, tap(a), tap(a.wrapping_add(1))) };
                 to = to.wrapping_add(4);
             }
+        }
+    }
+
+    /// Copies an arrangement with every pair `turns` slots later, the last before the first.
+    ///
+    /// # Safety
+    /// As [`Self::multiply`].
+    #[inline(never)]
+    unsafe fn turn_arrangement(&self, from: *const u32, turns: usize, to: *mut u32) {
+        let (from, to) = (from.cast::<[u32; 4]>(), to.cast::<[u32; 4]>());
+        let mut at = 0;
+        for _ in 0..self.window.x.kernel {
+            for slot in 0..self.slots {
+                let turned = if slot + turns < self.slots { slot + turns } else { slot + turns - self.slots };
+                // SAFETY: both are inside arrangements of kx · slots pairs.
+                unsafe { *to.add(at + turned) = *from.add(at + slot) };
+            }
+            at += self.slots;
         }
     }
 }

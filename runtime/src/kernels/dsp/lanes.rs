@@ -77,14 +77,6 @@ instruction! {
 }
 
 instruction! {
-    /// Bytes 1, 0, 3 and 2.
-    fn rev16(x: u32) -> u32 = "rev16 {out}, {x}", {
-        let [a, b, c, d] = x.to_le_bytes();
-        u32::from_le_bytes([b, a, d, c])
-    }
-}
-
-instruction! {
     /// acc + a₀·b₀ + a₁·b₁ of the halfwords.
     fn smlad(a: u32, b: u32, acc: i32) -> i32 = "smlad {out}, {a}, {b}, {acc}",
     acc.wrapping_add((low(a) * low(b)).wrapping_add(high(a) * high(b)))
@@ -133,7 +125,7 @@ pub(crate) unsafe fn load(from: *const i8) -> u32 {
 /// # Safety
 /// `from` is valid for reads and `to` for writes of `len` bytes; they do not overlap.
 #[inline(always)]
-pub(crate) unsafe fn copy(from: *const i8, to: *mut i8, len: usize) {
+pub(crate) unsafe fn copy(mut from: *const i8, mut to: *mut i8, len: usize) {
     if len < 4 {
         for i in 0..len {
             // SAFETY: i < len.
@@ -141,12 +133,15 @@ pub(crate) unsafe fn copy(from: *const i8, to: *mut i8, len: usize) {
         }
         return;
     }
-    let mut at = 0;
-    while at < len {
-        let word = at.min(len - 4);
-        // SAFETY: word + 4 <= len.
-        unsafe { to.add(word).cast::<u32>().write_unaligned(opaque(load(from.add(word)))) };
-        at += 4;
+    // SAFETY: len >= 4.
+    let (last, last_to) = unsafe { (from.add(len - 4), to.add(len - 4)) };
+    // SAFETY: four bytes are left before `last`, and at it.
+    unsafe {
+        while from < last {
+            to.cast::<u32>().write_unaligned(opaque(load(from)));
+            (from, to) = (from.add(4), to.add(4));
+        }
+        last_to.cast::<u32>().write_unaligned(load(last));
     }
 }
 
