@@ -14,6 +14,7 @@ fn main() {
     println!("cargo::rerun-if-changed=boards.toml");
     println!("cargo::rerun-if-env-changed=STILL8_BOARD");
     println!("cargo::rustc-check-cfg=cfg(board, values(\"mps2\", \"nrf51\", \"stm32f4\"))");
+    emit_instruction_set();
     if let Err(message) = generate() {
         println!("cargo::error={message}");
     }
@@ -30,6 +31,20 @@ fn generate() -> Result<(), String> {
         emit_memory(&out_dir, memory)?;
     }
     write(&out_dir.join("constants.rs"), &constants)
+}
+
+/// `mainline` where the target has the whole Thumb instruction set, `dsp` where also its DSP extension.
+fn emit_instruction_set() {
+    println!("cargo::rustc-check-cfg=cfg(mainline)");
+    println!("cargo::rustc-check-cfg=cfg(dsp)");
+    let target = env::var("TARGET").unwrap_or_default();
+    let dsp = target.starts_with("thumbv7em") || target.starts_with("thumbv8m.main");
+    if dsp {
+        println!("cargo::rustc-cfg=dsp");
+    }
+    if dsp || target.starts_with("thumbv7m") {
+        println!("cargo::rustc-cfg=mainline");
+    }
 }
 
 fn find_board() -> Result<Table, String> {

@@ -6,6 +6,7 @@
 pub mod app;
 pub mod boot;
 mod log;
+pub mod mark;
 pub mod runner;
 
 // The log's way out of the image.
@@ -24,6 +25,8 @@ pub mod memory;
 mod panic;
 #[cfg(target_os = "none")]
 pub use panic::stop;
+#[cfg(target_os = "none")]
+pub mod sequences;
 #[cfg(target_os = "none")]
 pub mod stack;
 
