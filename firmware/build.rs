@@ -33,16 +33,16 @@ fn generate() -> Result<(), String> {
     write(&out_dir.join("constants.rs"), &constants)
 }
 
-/// `mainline` where the target has the whole Thumb instruction set, `dsp` where also its DSP extension.
+/// `mainline` where the target has the whole Thumb instruction set, `dsp` where its name alone also tells the assembler
+/// of the DSP extension.
 fn emit_instruction_set() {
     println!("cargo::rustc-check-cfg=cfg(mainline)");
     println!("cargo::rustc-check-cfg=cfg(dsp)");
     let target = env::var("TARGET").unwrap_or_default();
-    let dsp = target.starts_with("thumbv7em") || target.starts_with("thumbv8m.main");
-    if dsp {
+    if target.starts_with("thumbv7em") {
         println!("cargo::rustc-cfg=dsp");
     }
-    if dsp || target.starts_with("thumbv7m") {
+    if ["thumbv7", "thumbv8m.main"].iter().any(|family| target.starts_with(family)) {
         println!("cargo::rustc-cfg=mainline");
     }
 }

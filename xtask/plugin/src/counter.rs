@@ -73,6 +73,7 @@ impl Block {
             if behind_access {
                 exits.push(Exit { address, instructions: block.instructions, cycles: block.cycles });
             }
+            let bytes = thumb::first(bytes);
             let instruction = thumb::decode(bytes);
             block.add(
                 timing,

@@ -90,6 +90,13 @@ fn branch(class: Class, conditional: bool, offset: i64) -> Instruction {
     Instruction { conditional, offset: Some(offset), ..class.into() }
 }
 
+/// The bytes of the first instruction in `bytes`: at the end of a page the emulator's translator looks ahead, and hands
+/// the next halfword out with a narrow instruction.
+pub fn first(bytes: &[u8]) -> &[u8] {
+    let wide = bytes.get(1).is_some_and(|high| high >> 3 >= 0b11101);
+    bytes.get(..if wide { 4 } else { 2 }).unwrap_or(bytes)
+}
+
 /// The instruction in these bytes, 2 or 4 of them.
 pub fn decode(bytes: &[u8]) -> Instruction {
     match *bytes {
@@ -373,6 +380,13 @@ mod tests {
         ] {
             assert_eq!(class(&words), expected, "{:#06x} {:#06x}", words[0], words[1]);
         }
+    }
+
+    #[test]
+    fn a_halfword_that_was_looked_ahead_at_is_left_out() {
+        assert_eq!(first(&[0x0F, 0xC4, 0x0D, 0xF0]), [0x0F, 0xC4]); // stmia, and the first half of bl
+        assert_eq!(first(&[0x0D, 0xF0, 0x6F, 0xF9]).len(), 4);
+        assert_eq!(first(&[0x00, 0xBF]), [0x00, 0xBF]);
     }
 
     #[test]

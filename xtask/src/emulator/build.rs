@@ -92,7 +92,11 @@ fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>) -> Result<PathBuf
         Some(plan) => command.env("STILL8_PLAN", plan),
         None => command.env_remove("STILL8_PLAN"),
     };
-    let flags = if board.memory.is_some() { format!("-Ctarget-cpu={}", board.core) } else { String::new() };
+    // The counter finds a Linux process's functions by their linked addresses, so that it must not be moved.
+    let flags = match board.memory {
+        Some(_) => format!("-Ctarget-cpu={}", board.core),
+        None => "-Crelocation-model=static".into(),
+    };
     command.env("CARGO_ENCODED_RUSTFLAGS", flags);
     if board.memory.is_none() {
         command.env(linker_variable(&board.target), "aarch64-linux-gnu-gcc");
