@@ -20,6 +20,10 @@ pub mod board;
 #[cfg(target_os = "none")]
 pub mod clock;
 #[cfg(target_os = "none")]
+pub mod cycles;
+#[cfg(target_os = "none")]
+pub mod measure;
+#[cfg(target_os = "none")]
 pub mod memory;
 #[cfg(target_os = "none")]
 mod panic;

@@ -65,7 +65,7 @@ pub struct Measurement {
     pub board: String,
     pub family: &'static str,
     pub kernels: String,
-    /// What counted: `plugin` (the emulator's), `dwt` or `systick` (the board's).
+    /// What counted: `plugin` (the emulator's); `dwt`, `systick` or `timer` (the board's).
     pub counter: &'static str,
     /// Inside `Session::run`, one inference; `null` on a real board.
     pub instructions: Option<f64>,
@@ -78,7 +78,7 @@ pub struct Measurement {
     pub weights_bytes: usize,
     pub plan_bytes: usize,
     pub arena_bytes: usize,
-    /// The runner's statics.
+    /// The runner's statics; `null` with `--board`.
     pub static_bytes: Option<u64>,
     /// Stack high-water mark.
     pub stack_bytes: Option<u64>,

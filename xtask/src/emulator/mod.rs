@@ -19,7 +19,9 @@ pub use counter::Count;
 pub use log::decode;
 pub use plan_file::{PlanFile, temporary_plan};
 pub use report::RunReport;
-pub use run::{count_loop, count_sequences, run_app, run_on, run_on_first, run_plan};
+pub use run::{
+    count_loop, count_sequences, instructions, run_app, run_app_counting, run_on, run_on_first, run_plan,
+};
 pub use size::{SizeReport, size};
 pub use toolchain::{Std, find_std};
 

@@ -73,11 +73,24 @@ pub fn run_on(board: &Board, plan: &Path, inputs: &[i8], count: bool) -> Result<
 /// # Errors
 /// [`Failure::Missing`] without emulator; [`Failure::Usage`] for a board that no machine of qemu is.
 pub fn run_app(board: &Board, elf: &Path) -> Result<(Vec<String>, bool)> {
+    run_image(board, elf, &[])
+}
+
+/// Like [`run_app`], in virtual time: the board's clocks count instructions, see [`instructions`].
+///
+/// # Errors
+/// As [`run_app`].
+pub fn run_app_counting(board: &Board, elf: &Path) -> Result<(Vec<String>, bool)> {
+    let Run::Qemu { icount_shift, .. } = board.run else { return run_image(board, elf, &[]) };
+    run_image(board, elf, &["-icount".into(), format!("shift={icount_shift}")])
+}
+
+fn run_image(board: &Board, elf: &Path, more: &[String]) -> Result<(Vec<String>, bool)> {
     let Run::Qemu { machine, .. } = &board.run else {
-        return Err(Failure::Usage(format!("{} does not run in qemu-system-arm", board.name)));
+        return Err(Failure::Usage(format!("{} does not run in {SYSTEM}", board.name)));
     };
     let mut command = system_command(machine);
-    command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(elf);
+    command.args(more).args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(elf);
     let finished = process::run(&mut command, START_LIMIT, REMEDY)?;
     let mut lines = decode(elf, &finished)?;
     if !finished.success() {
@@ -195,7 +208,7 @@ fn mean_ops(marks: &[Count], samples: usize, ops: usize) -> Result<Vec<Count>> {
 }
 
 /// Instructions that pass in `ticks` of the board's clock; `None` where its emulator does not count them.
-fn instructions(board: &Board, ticks: u64) -> Option<f64> {
+pub fn instructions(board: &Board, ticks: u64) -> Option<f64> {
     match board.run {
         Run::Qemu { icount_shift, .. } => {
             let ticks_per_instruction =
