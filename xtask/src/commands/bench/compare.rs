@@ -197,6 +197,8 @@ impl fmt::Display for Comparison {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::super::Op;
     use super::*;
 
@@ -237,7 +239,7 @@ mod tests {
     #[test]
     fn equal_reports_and_changes_within_one_percent_pass() {
         let before = measurement("cortex-m4", "mps2-an386", 1000.0, 300);
-        let found = compare(&[before.clone()], &[before.clone()]);
+        let found = compare(from_ref(&before), from_ref(&before));
         assert_eq!(found, Comparison { compared: 1, ..Comparison::default() });
         let found = compare(&[before], &[measurement("cortex-m4", "mps2-an386", 1010.0, 303)]);
         assert!(found.missed().is_ok() && found.slower_ops.is_empty());
@@ -269,7 +271,7 @@ mod tests {
     fn what_only_one_report_has_is_said() {
         let (m4, m0) =
             (measurement("cortex-m4", "mps2-an386", 9.0, 3), measurement("cortex-m0", "microbit", 9.0, 3));
-        let found = compare(&[m4.clone()], &[m0]);
+        let found = compare(from_ref(&m4), &[m0]);
         assert_eq!(found.compared, 0);
         assert_eq!(
             found.missing,
