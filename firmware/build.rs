@@ -14,6 +14,7 @@ fn main() {
     println!("cargo::rerun-if-changed=boards.toml");
     println!("cargo::rerun-if-env-changed=STILL8_BOARD");
     println!("cargo::rustc-check-cfg=cfg(board, values(\"mps2\", \"nrf51\", \"stm32f4\"))");
+    emit_instruction_set();
     if let Err(message) = generate() {
         println!("cargo::error={message}");
     }
@@ -30,6 +31,20 @@ fn generate() -> Result<(), String> {
         emit_memory(&out_dir, memory)?;
     }
     write(&out_dir.join("constants.rs"), &constants)
+}
+
+/// `mainline` where the target has the whole Thumb instruction set, `dsp` where its name alone also tells the assembler
+/// of the DSP extension.
+fn emit_instruction_set() {
+    println!("cargo::rustc-check-cfg=cfg(mainline)");
+    println!("cargo::rustc-check-cfg=cfg(dsp)");
+    let target = env::var("TARGET").unwrap_or_default();
+    if target.starts_with("thumbv7em") {
+        println!("cargo::rustc-cfg=dsp");
+    }
+    if ["thumbv7", "thumbv8m.main"].iter().any(|family| target.starts_with(family)) {
+        println!("cargo::rustc-cfg=mainline");
+    }
 }
 
 fn find_board() -> Result<Table, String> {
@@ -80,7 +95,7 @@ fn emit_constants(out: &mut String, board: &Table, memory: &Table) -> Result<(),
     )
 }
 
-/// Writes `memory.x` for either image: the runner's code must end where its plan begins.
+/// Writes `memory.x` for each image: the runner's code must end where its plan begins.
 fn emit_memory(out_dir: &Path, memory: &Table) -> Result<(), String> {
     let (flash, flash_bytes) = region(memory, "flash")?;
     let (ram, ram_bytes) = region(memory, "ram")?;
@@ -88,7 +103,7 @@ fn emit_memory(out_dir: &Path, memory: &Table) -> Result<(), String> {
     let stack_bytes = integer(memory, "stack_bytes")?;
     let inside = (flash..flash + flash_bytes).contains(&plan);
     let code_bytes = if inside { plan - flash } else { flash_bytes };
-    for (image, flash_bytes) in [("runner", code_bytes), ("app", flash_bytes)] {
+    for (image, flash_bytes) in [("runner", code_bytes), ("app", flash_bytes), ("bench", flash_bytes)] {
         let folder = out_dir.join(image);
         fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
         // The RAM region ends below the stack, so that the linker refuses statics that would reach into it.

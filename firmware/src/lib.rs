@@ -6,6 +6,7 @@
 pub mod app;
 pub mod boot;
 mod log;
+pub mod mark;
 pub mod runner;
 
 // The log's way out of the image.
@@ -19,11 +20,17 @@ pub mod board;
 #[cfg(target_os = "none")]
 pub mod clock;
 #[cfg(target_os = "none")]
+pub mod cycles;
+#[cfg(target_os = "none")]
+pub mod measure;
+#[cfg(target_os = "none")]
 pub mod memory;
 #[cfg(target_os = "none")]
 mod panic;
 #[cfg(target_os = "none")]
 pub use panic::stop;
+#[cfg(target_os = "none")]
+pub mod sequences;
 #[cfg(target_os = "none")]
 pub mod stack;
 

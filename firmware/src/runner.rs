@@ -2,7 +2,10 @@
 //!
 //! Input: int8 bytes in device layout, all inputs of a sample in order, sample after sample; the output likewise.
 //! The report has one `key=value` a line: `kernels`, `plan`, `self_test`, `arena_bytes`, `stack_bytes`, `samples`,
-//! `ticks` (all samples, inside [`Session::run`] alone), `ticks.op.INDEX` (where asked for), or `error`.
+//! `ticks` (all samples, inside [`Session::run`] alone), or `error`.
+//!
+//! With marks, the clock is left alone: [`still8_mark`] is called twice in a row, then for each sample before the
+//! first op and after every op.
 
 use core::fmt;
 
@@ -11,12 +14,10 @@ use still8::session::SelfTest;
 use still8::{Align16, ArenaTooSmall, OpTable, Plan, PlanError, Session, kernels, ops};
 
 use crate::boot;
+use crate::mark::still8_mark;
 
 /// Every operator: a runner does not know its plan.
 static OPERATORS: OpTable = OpTable::new(ops::ALL);
-
-/// Arena units that hold the times of any plan's ops.
-pub const PROFILE_UNITS: usize = 1 << 15;
 
 /// What surrounds the runner.
 pub trait Host {
@@ -50,11 +51,6 @@ pub enum Fault {
         /// The sample.
         sample: usize,
     },
-    /// No room beside the arena for the times of the ops.
-    Profile {
-        /// Bytes that they need.
-        need: usize,
-    },
 }
 
 impl fmt::Display for Fault {
@@ -64,7 +60,6 @@ impl fmt::Display for Fault {
             Self::Plan(error) => error.fmt(f),
             Self::Arena(error) => error.fmt(f),
             Self::InputEnds { sample } => write!(f, "the input ends within sample {sample}"),
-            Self::Profile { need } => write!(f, "no room for {need} bytes of op times beside the arena"),
         }
     }
 }
@@ -83,12 +78,12 @@ impl From<ArenaTooSmall> for Fault {
     }
 }
 
-/// Runs the plan on every sample of the host's input. With `profile`, also times every op.
+/// Runs the plan on every sample of the host's input, timed by the host's clock or, with `marks`, between marks.
 ///
 /// # Errors
 /// [`Fault`], which is also in the report if that can be written.
-pub fn serve(host: &mut impl Host, plan: &[u8], arena: &mut [Align16], profile: bool) -> Result<(), Fault> {
-    let outcome = serve_samples(host, plan, arena, profile);
+pub fn serve(host: &mut impl Host, plan: &[u8], arena: &mut [Align16], marks: bool) -> Result<(), Fault> {
+    let outcome = serve_samples(host, plan, arena, marks);
     if let Err(fault) = &outcome {
         host.report(format_args!("error={fault}"))?;
     }
@@ -102,12 +97,7 @@ pub fn arena_bytes(plan: &[u8]) -> usize {
     header.map_or(0, |header| header.arena_bytes as usize)
 }
 
-fn serve_samples(
-    host: &mut impl Host,
-    plan: &[u8],
-    arena: &mut [Align16],
-    profile: bool,
-) -> Result<(), Fault> {
+fn serve_samples(host: &mut impl Host, plan: &[u8], arena: &mut [Align16], marks: bool) -> Result<(), Fault> {
     host.report(format_args!("kernels={}", kernels::NAME))?;
     let plan = Plan::from_bytes(plan, &OPERATORS)?;
     boot::log_plan(&plan);
@@ -115,36 +105,38 @@ fn serve_samples(
     host.report(format_args!("arena_bytes={}", plan.arena_bytes()))?;
 
     let units = Align16::count(plan.arena_bytes()).min(arena.len());
-    let (arena, rest) = arena.split_at_mut(units);
-    let mut session = Session::new(&plan, arena)?;
+    let mut session = Session::new(&plan, &mut arena[..units])?;
     report_self_test(host, boot::self_test(&mut session))?;
     if let Some(bytes) = host.measure_stack(&mut || session.run()) {
         host.report(format_args!("stack_bytes={bytes}"))?;
     }
     session.reset();
 
-    let op_ticks = if profile { op_counters(rest, plan.ops().len())? } else { &mut [] };
     let mut samples = 0;
     let mut ticks = 0;
     let overhead = clock_overhead(host);
+    if marks {
+        // What a mark itself costs.
+        still8_mark();
+        still8_mark();
+    }
     while read_sample(host, &mut session, samples)? {
-        let elapsed = if profile {
-            run_profiled(host, &mut session, op_ticks, overhead)
+        if marks {
+            still8_mark();
+            session.run_observed(|_, _| still8_mark());
         } else {
             let start = host.ticks();
             session.run();
-            host.ticks() - start
-        };
-        ticks += elapsed.saturating_sub(overhead);
+            ticks += (host.ticks() - start).saturating_sub(overhead);
+        }
         samples += 1;
         for i in 0..plan.output_count() {
             host.write(bytemuck::cast_slice(session.output(i).unwrap_or_default()))?;
         }
     }
     host.report(format_args!("samples={samples}"))?;
-    host.report(format_args!("ticks={ticks}"))?;
-    for (op, ticks) in op_ticks.iter().enumerate() {
-        host.report(format_args!("ticks.op.{op}={ticks}"))?;
+    if !marks {
+        host.report(format_args!("ticks={ticks}"))?;
     }
     Ok(())
 }
@@ -156,14 +148,6 @@ fn report_self_test(host: &mut impl Host, outcome: SelfTest) -> Result<(), Fault
         SelfTest::OutputDiffers => host.report(format_args!("self_test=output differs")),
         SelfTest::Absent => host.report(format_args!("self_test=absent")),
     }
-}
-
-/// Counters in the memory that the plan leaves.
-fn op_counters(rest: &mut [Align16], ops: usize) -> Result<&mut [u64], Fault> {
-    let counters: &mut [u64] = bytemuck::cast_slice_mut(rest);
-    let counters = counters.get_mut(..ops).ok_or(Fault::Profile { need: ops * size_of::<u64>() })?;
-    counters.fill(0);
-    Ok(counters)
 }
 
 /// What two readings of the clock cost.
@@ -187,24 +171,4 @@ fn read_sample(host: &mut impl Host, session: &mut Session<'_, '_>, sample: usiz
         }
     }
     Ok(true)
-}
-
-/// One inference; adds the time of every op to `op_ticks` and returns their sum.
-fn run_profiled(
-    host: &mut impl Host,
-    session: &mut Session<'_, '_>,
-    op_ticks: &mut [u64],
-    overhead: u64,
-) -> u64 {
-    let mut total = 0;
-    let mut start = host.ticks();
-    session.run_observed(|op, _| {
-        let elapsed = (host.ticks() - start).saturating_sub(overhead);
-        if let Some(sum) = op_ticks.get_mut(op) {
-            *sum += elapsed;
-        }
-        total += elapsed;
-        start = host.ticks();
-    });
-    total + overhead
 }

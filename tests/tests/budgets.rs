@@ -16,7 +16,8 @@ fn model(name: &str) -> PathBuf {
 }
 
 fn measured(name: &str, on: Core, portable: bool) -> Vec<Measurement> {
-    bench::run(&Options { models: vec![model(name)], on: vec![on], portable }, QUIET).unwrap().results
+    let options = Options { models: vec![model(name)], on: vec![on], portable, ..Options::default() };
+    bench::run(&options, QUIET).unwrap().results
 }
 
 #[test]

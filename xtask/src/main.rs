@@ -49,10 +49,16 @@ enum Command {
         /// The plan file.
         plan: PathBuf,
     },
-    /// Count instructions, code, arena and stack on emulated cores.
+    /// Count instructions and estimate cycles on emulated cores, or measure cycles on a board; code, arena and stack.
+    ///
+    /// Cycles of an emulated core weigh each executed instruction by the timing that Arm publishes for the core
+    /// (Cortex-M0+, M3 and M4). Flash wait states, caches and bus contention are not in them; --board measures.
     #[command(after_help = "Examples:\n  cargo xtask bench\n  \
         cargo xtask bench models/fashion --on cortex-m4 --on cortex-m0 --portable\n  \
-        cargo xtask bench kws ic ad vww sww --on cortex-m4 --json")]
+        cargo xtask bench kws ic ad vww sww --on cortex-m4\n  \
+        cargo xtask bench --json > before.json\n  \
+        cargo xtask bench --against before.json\n  \
+        cargo xtask bench models/fashion --board stm32f405")]
     Bench(bench::Options),
     /// List the ONNX operators that are taken, and which kernel runs each operator of a plan on each core.
     Ops,
@@ -107,7 +113,11 @@ fn dispatch(command: Command, console: Console) -> Result<()> {
             test::run(console)?;
             console.finish(&Done { schema: 1, passed: true });
         }
-        Command::Bench(options) => console.finish(&bench::run(&options, console)?),
+        Command::Bench(options) => {
+            let report = bench::run(&options, console)?;
+            console.finish(&report);
+            bench::missed(&report)?;
+        }
         Command::Ops => console.finish(&ops::run(console)),
         Command::Tables => {
             tables::run(console)?;

@@ -1,9 +1,10 @@
 //! Runs other programs: captured output, a time limit, and errors that show the command line.
 
 use std::ffi::OsStr;
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,42 @@ pub fn run(command: &mut Command, limit: Duration, remedy: &str) -> Result<Finis
     let stdout = stdout.join().unwrap_or_default();
     let stderr = String::from_utf8_lossy(&stderr.join().unwrap_or_default()).into_owned();
     Ok(Finished { status, stdout, stderr })
+}
+
+/// Runs `command` until a line of its standard output is the last that is wanted, then ends it; the lines up to that
+/// one, or all where it ends by itself or by `limit` before.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until(
+    command: &mut Command,
+    limit: Duration,
+    remedy: &str,
+    is_last: impl Fn(&str) -> bool,
+) -> Result<Vec<String>> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).env("LC_ALL", "C");
+    let mut child = command.spawn().map_err(|error| not_started(command, &error, remedy))?;
+    let (sender, receiver) = mpsc::channel();
+    let stdout = child.stdout.take();
+    let reader = std::thread::spawn(move || {
+        let lines = stdout.map(|pipe| BufReader::new(pipe).lines()).into_iter().flatten();
+        // Whoever waits for lines may have gone.
+        let _ = lines.map_while(|line| line.ok()).try_for_each(|line| sender.send(line));
+    });
+    let end = Instant::now() + limit;
+    let mut lines = Vec::new();
+    while let Ok(line) = receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        let last = is_last(&line);
+        lines.push(line);
+        if last {
+            break;
+        }
+    }
+    // It may have ended by itself; either way it is gone afterwards.
+    let _ = child.kill();
+    let _ = child.wait();
+    let _ = reader.join();
+    Ok(lines)
 }
 
 /// The command line as one would type it.
@@ -147,6 +184,17 @@ mod tests {
     fn the_limit_ends_a_program() {
         let finished = run(Command::new("sleep").arg("30"), Duration::from_millis(50), "").unwrap();
         assert!(finished.status.is_none() && !finished.success());
+    }
+
+    #[test]
+    fn the_last_line_ends_a_program() {
+        let until = |script: &str| {
+            run_until(Command::new("sh").args(["-c", script]), LIMIT, "", |line| line == "done").unwrap()
+        };
+        let start = Instant::now();
+        assert_eq!(until("echo a; echo done; exec sleep 30"), ["a", "done"]);
+        assert_eq!(until("echo a; echo b"), ["a", "b"]);
+        assert!(start.elapsed() < LIMIT);
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The runner image. On a board: `runner INPUT OUTPUT REPORT [profile | loop N]`, through semihosting; the plan lies
-//! where `boards.toml` says. On Linux: `runner PLAN INPUT OUTPUT REPORT [profile]`.
+//! The runner image. On a board: `runner INPUT OUTPUT REPORT [marks | loop N | sequences]`, through semihosting; the
+//! plan lies where `boards.toml` says. On Linux: `runner PLAN INPUT OUTPUT REPORT [marks]`.
 //!
-//! `loop N` runs no plan: it reports the ticks of 2 · N instructions, against which the clock is checked.
+//! `loop N` and `sequences` run no plan. The one reports the ticks of 2 · N instructions, against which the clock is
+//! checked; the other runs sequences of known cost between marks, against which the counter is checked.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -10,8 +11,9 @@ mod bare {
     use heapless::{CString, Vec};
     use semihosting::experimental::env;
     use still8_firmware::host::semihosting::Semihosting;
+    use still8_firmware::mark::still8_mark;
     use still8_firmware::runner::{self, Fault, Host};
-    use still8_firmware::{clock, memory};
+    use still8_firmware::{clock, memory, sequences};
 
     /// Longest command line and longest file name, in bytes.
     const COMMAND_LINE: usize = 256;
@@ -46,10 +48,11 @@ mod bare {
             Semihosting::open(input.as_c_str(), output.as_c_str(), report.as_c_str(), peripherals.SYST)?;
         match *mode {
             ["loop", iterations] => count_loop(&mut host, iterations.parse().map_err(|_| usage)?),
+            ["sequences"] => run_sequences(&mut host),
             _ => {
                 // SAFETY: `main` runs once and this is its only call.
                 let arena = unsafe { memory::arena() };
-                runner::serve(&mut host, memory::plan(), arena, *mode == ["profile"])
+                runner::serve(&mut host, memory::plan(), arena, *mode == ["marks"])
             }
         }
     }
@@ -61,6 +64,13 @@ mod bare {
         clock::run_loop(iterations);
         let ticks = host.ticks() - start - overhead;
         host.report(format_args!("ticks={ticks}"))
+    }
+
+    fn run_sequences(host: &mut impl Host) -> Result<(), Fault> {
+        // What a mark itself costs.
+        still8_mark();
+        still8_mark();
+        sequences::run(|index, name| host.report(format_args!("sequence.{index}={name}")))
     }
 }
 
@@ -74,10 +84,10 @@ fn main() -> std::process::ExitCode {
 
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [plan, input, output, report, mode @ ..] = &arguments[..] else {
-        eprintln!("usage: runner PLAN INPUT OUTPUT REPORT [profile]");
+        eprintln!("usage: runner PLAN INPUT OUTPUT REPORT [marks]");
         return ExitCode::from(2);
     };
-    let profile = mode.iter().any(|word| word == "profile");
+    let marks = mode.iter().any(|word| word == "marks");
     let run = || -> Result<(), Box<dyn std::error::Error>> {
         let mut host = Linux::open(Path::new(input), Path::new(output), Path::new(report))?;
         let file = std::fs::read(plan)?;
@@ -86,8 +96,8 @@ fn main() -> std::process::ExitCode {
         bytes[..file.len()].copy_from_slice(&file);
         // The header says how large the arena must be; a file without one is refused before the arena matters.
         let need = runner::arena_bytes(&bytes[..file.len()]);
-        let mut arena = vec![still8::Align16::ZERO; still8::Align16::count(need) + runner::PROFILE_UNITS];
-        runner::serve(&mut host, &bytes[..file.len()], &mut arena, profile)?;
+        let mut arena = vec![still8::Align16::ZERO; still8::Align16::count(need)];
+        runner::serve(&mut host, &bytes[..file.len()], &mut arena, marks)?;
         Ok(host.finish()?)
     };
     match run() {

@@ -1,4 +1,11 @@
-//! `cargo xtask bench`: instructions, code, plan, arena and stack of a model on emulated cores.
+//! `cargo xtask bench`: instructions, estimated cycles, code, plan, arena and stack of a model on emulated cores.
+//!
+//! Everything is counted inside `Session::run` by a plugin of the emulator (`xtask/plugin`). With `--board` the same
+//! plan is timed by the board's own counter instead (`device`).
+
+mod compare;
+mod device;
+mod render;
 
 use std::path::{Path, PathBuf};
 
@@ -10,15 +17,18 @@ use still8_validation::{Failure, Result};
 use crate::boards::{self, Board, Core, root};
 use crate::commands::operator_name;
 use crate::commands::quantize::quantize_model;
-use crate::console::{Console, table};
-use crate::emit::emit;
-use crate::emulator::{self, Image};
+use crate::console::Console;
+use crate::emit::{Emitted, emit};
+use crate::emulator::{self, Count, Image};
 use crate::network::Network;
 use crate::quantize::Quantized;
 use crate::reference;
 
+pub use compare::{Baseline, Change, Comparison};
+pub use render::totals;
+
 /// Options of the command.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct Options {
     /// Model folders, plans, or networks of MLPerf Tiny by name: kws, ic, ad, vww, sww (with random weights, built in
     /// memory; a file or folder of that name wins) [default: every folder in models/].
@@ -29,6 +39,12 @@ pub struct Options {
     /// Also measure the portable kernels on the same core.
     #[arg(long)]
     pub portable: bool,
+    /// Compare with an earlier report (`bench --json`); a total that is more than 1 % worse is exit 1.
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+    /// Time on this board by its own counter instead, see firmware/boards.toml.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["on", "portable", "against"])]
+    pub board: Option<String>,
 }
 
 /// The command's report; field names are those of the command contract.
@@ -37,6 +53,9 @@ pub struct Options {
 pub struct Report {
     pub schema: u32,
     pub results: Vec<Measurement>,
+    /// Only with `--against`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<Comparison>,
 }
 
 /// A model on a core.
@@ -45,19 +64,23 @@ pub struct Report {
 pub struct Measurement {
     pub model: String,
     pub on: &'static str,
+    pub board: String,
     pub family: &'static str,
     pub kernels: String,
-    pub board: String,
-    /// Inside `Session::run`, one inference; `null` where the emulator does not count.
+    /// What counted: `plugin` (the emulator's); `dwt`, `systick` or `timer` (the board's).
+    pub counter: &'static str,
+    /// Inside `Session::run`, one inference; `null` on a real board.
     pub instructions: Option<f64>,
-    /// Not estimated yet.
+    /// Estimated from the core's published timing, `null` where there is none; on a real board measured.
     pub cycles: Option<f64>,
     pub macs: u64,
     /// Flash of an application with just this plan, without the plan; `null` on Linux and where it does not fit.
     pub code_bytes: Option<u64>,
+    /// Weights alone, a part of the plan.
+    pub weights_bytes: usize,
     pub plan_bytes: usize,
     pub arena_bytes: usize,
-    /// The runner's statics.
+    /// The runner's statics; `null` with `--board`.
     pub static_bytes: Option<u64>,
     /// Stack high-water mark.
     pub stack_bytes: Option<u64>,
@@ -76,26 +99,31 @@ pub struct Op {
     pub macs: u64,
 }
 
-/// Measures every model on every core.
+/// Measures every model on every core, or on the board.
 ///
 /// # Errors
-/// [`Failure::Missing`] without emulator or compiler; those of quantize.
+/// [`Failure::Missing`] without emulator, compiler or probe; those of quantize; [`Failure::Data`] for a report to
+/// compare with that cannot be read. What the comparison finds is in the report, see [`missed`].
 pub fn run(options: &Options, console: Console) -> Result<Report> {
+    // Before anything is measured.
+    let baseline = options.against.as_deref().map(Baseline::read).transpose()?;
     let models = if options.models.is_empty() { every_model()? } else { options.models.clone() };
-    let cores = if options.on.is_empty() { vec![Core::CortexM4] } else { options.on.clone() };
-    let mut results = Vec::new();
-    for model in &models {
-        let network = load(model, console)?;
-        for &core in &cores {
-            results.push(measure(&network, core, false)?);
-            if options.portable && core.family() != Family::Portable {
-                results.push(measure(&network, core, true)?);
-            }
-        }
-    }
-    let report = Report { schema: 1, results };
-    console.say(render(&report));
+    let results = match &options.board {
+        Some(board) => on_board(&models, &boards::find(board)?, console)?,
+        None => on_cores(&models, options, console)?,
+    };
+    let against = baseline.map(|baseline| baseline.compare(&results));
+    let report = Report { schema: 1, results, against };
+    console.say(render::render(&report));
     Ok(report)
+}
+
+/// The failure that a report with a regression is.
+///
+/// # Errors
+/// [`Failure::Missed`].
+pub fn missed(report: &Report) -> Result<()> {
+    report.against.as_ref().map_or(Ok(()), Comparison::missed)
 }
 
 /// The folders in `models/` that hold a recipe.
@@ -111,6 +139,7 @@ pub fn every_model() -> Result<Vec<PathBuf>> {
     Ok(models)
 }
 
+/// The network that an argument of the command names.
 fn load(model: &Path, console: Console) -> Result<Network> {
     if let Some(reference) = reference::find(model) {
         return Ok(reference.quantize(&console.progress("calibrating"))?.network);
@@ -122,109 +151,103 @@ fn load(model: &Path, console: Console) -> Result<Network> {
     Ok(crate::emit::decode(&HostRunner::open(model)?.plan()))
 }
 
-fn measure(network: &Network, core: Core, portable_kernels: bool) -> Result<Measurement> {
+fn on_board(models: &[PathBuf], board: &Board, console: Console) -> Result<Vec<Measurement>> {
+    models.iter().map(|model| device::measure(&load(model, console)?, board, console)).collect()
+}
+
+fn on_cores(models: &[PathBuf], options: &Options, console: Console) -> Result<Vec<Measurement>> {
+    let cores = if options.on.is_empty() { vec![Core::CortexM4] } else { options.on.clone() };
+    let mut results = Vec::new();
+    for model in models {
+        let network = load(model, console)?;
+        for &core in &cores {
+            for boards in candidates(core)? {
+                results.push(measure(&network, &boards, false)?);
+                if options.portable && core.family() != Family::Portable {
+                    results.push(measure(&network, &boards, true)?);
+                }
+            }
+        }
+    }
+    Ok(results)
+}
+
+/// Lists of boards, of each of which the first that holds a plan measures it: all boards of a microcontroller core in
+/// one list; Linux machines differ in the instructions that they have, so that each is measured.
+fn candidates(core: Core) -> Result<Vec<Vec<Board>>> {
+    let (bare, hosted): (Vec<Board>, Vec<Board>) =
+        boards::emulated(core)?.into_iter().partition(|board| board.memory.is_some());
+    let bare = if bare.is_empty() { vec![] } else { vec![bare] };
+    Ok(bare.into_iter().chain(hosted.into_iter().map(|board| vec![board])).collect())
+}
+
+/// The network's golden input, which is what a measurement runs.
+fn golden_input(network: &Network) -> Result<&[i8]> {
     let golden = network.golden.as_ref();
-    let input = &golden
-        .ok_or_else(|| {
-            Failure::Data(format!("`{}` has no golden input to run; quantize it again", network.name))
-        })?
-        .input;
-    let emulated = boards::emulated(core)?.into_iter();
-    let boards: Vec<Board> = emulated.map(|board| Board { portable_kernels, ..board }).collect();
-    let family = if portable_kernels { Family::Portable } else { core.family() };
+    golden.map(|golden| &golden.input[..]).ok_or_else(|| {
+        Failure::Data(format!("`{}` has no golden input to run; quantize it again", network.name))
+    })
+}
+
+fn measure(network: &Network, boards: &[Board], portable_kernels: bool) -> Result<Measurement> {
+    let input = golden_input(network)?;
+    let boards: Vec<Board> = boards.iter().map(|board| Board { portable_kernels, ..board.clone() }).collect();
+    let family = boards.first().map_or(Family::Portable, Board::family);
     let emitted = emit(network, family)?;
     let file = emulator::temporary_plan(&emitted.bytes)?;
     let report = emulator::run_on_first(&boards, file.path(), input, true)?;
-    let board = boards.iter().find(|board| board.name == report.board && board.memory.is_some());
-    let code_bytes = match board.map(|board| emulator::build(board, Image::App(file.path()))).transpose() {
-        Ok(Some(elf)) => Some(emulator::size(&elf)?.code_bytes(emitted.bytes.len() as u64)),
-        Ok(None) | Err(Failure::Missed(_)) => None,
-        Err(other) => return Err(other),
-    };
+    let board = boards.iter().find(|board| board.name == report.board).unwrap_or(&boards[0]);
+    Ok(Measurement {
+        kernels: report.kernels,
+        counter: "plugin",
+        instructions: report.instructions_per_sample,
+        cycles: report.cycles_per_sample,
+        code_bytes: code_bytes(board, file.path(), &emitted)?,
+        static_bytes: report.static_bytes,
+        stack_bytes: report.stack_bytes,
+        ..described(network, board, &emitted, &report.ops)
+    })
+}
+
+/// Flash of the application with a plan inside, without the plan; `None` where there is no such application.
+fn code_bytes(board: &Board, plan: &Path, emitted: &Emitted) -> Result<Option<u64>> {
+    if board.memory.is_none() {
+        return Ok(None);
+    }
+    match emulator::build(board, Image::App(plan)) {
+        Ok(elf) => Ok(Some(emulator::size(&elf)?.code_bytes(emitted.bytes.len() as u64))),
+        Err(Failure::Missed(_)) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// What is known of a network on a board without a total, with the counts of its ops.
+fn described(network: &Network, board: &Board, emitted: &Emitted, counts: &[Count]) -> Measurement {
     let op = |(index, op): (usize, &crate::network::Op)| Op {
         index,
         name: op.name.clone(),
         op: operator_name(op.kind.code()),
-        instructions: report.ops.get(index).copied(),
-        cycles: None,
+        instructions: counts.get(index).map(|count| count.instructions),
+        cycles: counts.get(index).and_then(|count| count.cycles),
         macs: network.macs(op),
     };
     let ops: Vec<Op> = network.ops.iter().enumerate().map(op).collect();
-    Ok(Measurement {
+    Measurement {
         model: network.name.clone(),
-        on: core.name(),
-        family: family.name(),
-        kernels: report.kernels,
-        board: report.board,
-        instructions: report.instructions_per_sample,
+        on: board.core.name(),
+        board: board.name.clone(),
+        family: board.family().name(),
+        kernels: board.family().name().to_owned(),
+        counter: "",
+        instructions: None,
         cycles: None,
         macs: ops.iter().map(|op| op.macs).sum(),
-        code_bytes,
+        code_bytes: None,
+        weights_bytes: network.ops.iter().map(|op| op.kind.weights().len()).sum(),
         plan_bytes: emitted.bytes.len(),
         arena_bytes: emitted.memory.arena_bytes,
-        static_bytes: report.static_bytes,
-        stack_bytes: report.stack_bytes,
+        static_bytes: None,
+        stack_bytes: None,
         ops,
-    })
-}
-
-fn render(report: &Report) -> String {
-    let mut text = String::new();
-    for result in &report.results {
-        let mut ops = table(&["layer", "operator", "MACs", "instructions", "per MAC", "share"]);
-        let total = result.instructions.unwrap_or(f64::NAN);
-        for op in &result.ops {
-            let instructions = op.instructions.map(|n| n as f64);
-            let cell = |value: Option<f64>, digits: usize| {
-                value.map_or_else(|| "-".into(), |v| format!("{v:.digits$}"))
-            };
-            ops.add_row([
-                op.name.clone(),
-                op.op.to_owned(),
-                op.macs.to_string(),
-                cell(instructions, 0),
-                cell(instructions.filter(|_| op.macs > 0).map(|n| n / op.macs as f64), 2),
-                instructions
-                    .filter(|_| total > 0.0)
-                    .map_or_else(|| "-".into(), |n| format!("{:.1} %", 100.0 * n / total)),
-            ]);
-        }
-        text += &format!(
-            "{} on {} ({} kernels, {})\n{ops}\n",
-            result.model, result.on, result.kernels, result.board
-        );
     }
-    text + &totals(&report.results).to_string()
-}
-
-/// One row for each measurement, also for the README.
-pub fn totals(results: &[Measurement]) -> comfy_table::Table {
-    let mut totals = table(&[
-        "model",
-        "core",
-        "kernels",
-        "instructions",
-        "per MAC",
-        "code",
-        "plan",
-        "arena",
-        "statics",
-        "stack",
-    ]);
-    for result in results {
-        let bytes = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
-        totals.add_row([
-            result.model.clone(),
-            result.on.to_owned(),
-            result.kernels.clone(),
-            result.instructions.map_or_else(|| "-".into(), |n| format!("{n:.0}")),
-            result.instructions.map_or_else(|| "-".into(), |n| format!("{:.2}", n / result.macs as f64)),
-            bytes(result.code_bytes),
-            result.plan_bytes.to_string(),
-            result.arena_bytes.to_string(),
-            bytes(result.static_bytes),
-            bytes(result.stack_bytes),
-        ]);
-    }
-    totals
 }

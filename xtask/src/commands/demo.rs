@@ -85,7 +85,8 @@ fn on_device(folder: &Path, model: &mut Model, console: Console) -> Result<()> {
     let on = Place::Core(Core::CortexM4);
     model.device = Some(validate::run(&options(folder, on, Some(DEVICE_SAMPLES)), console)?);
     let folder = folder.to_owned();
-    let bench = bench::Options { models: vec![folder.clone()], on: vec![Core::CortexM4], portable: false };
+    let bench =
+        bench::Options { models: vec![folder.clone()], on: vec![Core::CortexM4], ..Default::default() };
     model.bench = bench::run(&bench, console)?.results.pop();
     model.log = flash::run(&flash::Options { model: folder, board: BOARD.to_owned() }, console)?.log;
     Ok(())

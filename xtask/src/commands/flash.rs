@@ -90,6 +90,20 @@ pub fn emulate(board: &Board, plan: &Path) -> Result<Vec<String>> {
 fn flash(board: &Board, chip: &str, plan: &Path) -> Result<()> {
     check(board, plan)?;
     let elf = emulator::build(board, Image::App(plan))?;
+    let mut command = probe_command(board, chip, &elf)?;
+    let line = process::command_line(&command);
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::Missing(format!("`{line}` ended: {status}"))),
+        Err(error) => Err(Failure::Missing(format!("`{line}` cannot be started: {error}"))),
+    }
+}
+
+/// The command that flashes an image and prints its log.
+///
+/// # Errors
+/// [`Failure::Missing`] without `probe-rs` or a probe.
+pub(super) fn probe_command(board: &Board, chip: &str, elf: &Path) -> Result<Command> {
     let probe_rs = process::find("probe-rs").ok_or_else(|| {
         Failure::Missing(format!(
             "`probe-rs` is not installed, and {} is flashed with it: `cargo install probe-rs-tools --locked`, \
@@ -109,17 +123,12 @@ fn flash(board: &Board, chip: &str, plan: &Path) -> Result<()> {
         )));
     }
     let mut command = Command::new(&probe_rs);
-    command.args(["run", "--chip", chip]).arg(&elf);
-    let line = process::command_line(&command);
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Failure::Missing(format!("`{line}` ended: {status}"))),
-        Err(error) => Err(Failure::Missing(format!("`{line}` cannot be started: {error}"))),
-    }
+    command.args(["run", "--chip", chip]).arg(elf);
+    Ok(command)
 }
 
 /// Refuses a plan that is broken, of another family, or larger than the board even without code.
-fn check(board: &Board, path: &Path) -> Result<()> {
+pub(super) fn check(board: &Board, path: &Path) -> Result<()> {
     let file = PlanFile::read(path)?;
     let plan = file.plan_for(board.family())?;
     let Some(memory) = &board.memory else {

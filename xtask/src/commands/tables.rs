@@ -19,8 +19,10 @@ pub fn run(console: Console) -> Result<()> {
     let models = bench::every_model()?;
     let cores =
         [Core::CortexM0, Core::CortexM3, Core::CortexM4, Core::CortexM7, Core::CortexM33, Core::CortexM55];
-    let measured =
-        bench::run(&bench::Options { models: models.clone(), on: cores.to_vec(), portable: true }, quiet)?;
+    let measured = bench::run(
+        &bench::Options { models: models.clone(), on: cores.to_vec(), portable: true, ..Default::default() },
+        quiet,
+    )?;
 
     let mut accuracy = table(&[
         "model",

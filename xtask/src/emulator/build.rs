@@ -23,6 +23,8 @@ pub enum Image<'p> {
     Runner,
     /// The application with this plan inside.
     App(&'p Path),
+    /// What times this plan by the board's own counter.
+    Bench(&'p Path),
 }
 
 /// Builds an image for a board; returns its ELF file. Safe to call from several threads and processes.
@@ -33,7 +35,8 @@ pub enum Image<'p> {
 pub fn build(board: &Board, image: Image<'_>) -> Result<PathBuf> {
     match image {
         Image::Runner => build_runner(board),
-        Image::App(plan) => build_app(board, plan),
+        Image::App(plan) => build_around(board, "app", plan),
+        Image::Bench(plan) => build_around(board, "bench", plan),
     }
 }
 
@@ -52,12 +55,13 @@ fn build_runner(board: &Board) -> Result<PathBuf> {
     Ok(elf)
 }
 
-fn build_app(board: &Board, plan: &Path) -> Result<PathBuf> {
+/// Builds the binary with the plan inside.
+fn build_around(board: &Board, binary: &str, plan: &Path) -> Result<PathBuf> {
     let plan = plan.canonicalize().map_err(|error| Failure::data(plan, error))?;
     let bytes = fs::read(&plan).map_err(|error| Failure::data(&plan, error))?;
     let folder = target_dir(board);
-    let image = folder.join(format!("app-{:08x}.elf", still8::plan::CRC32.checksum(&bytes)));
-    // Applications of one board share a file name: whoever builds holds the lock until it has its copy.
+    let image = folder.join(format!("{binary}-{:08x}.elf", still8::plan::CRC32.checksum(&bytes)));
+    // Images of one board share a file name: whoever builds holds the lock until it has its copy.
     let copy = || -> std::io::Result<(File, tempfile::NamedTempFile)> {
         fs::create_dir_all(&folder)?;
         let lock = File::create(folder.join("app.lock"))?;
@@ -65,7 +69,7 @@ fn build_app(board: &Board, plan: &Path) -> Result<PathBuf> {
         Ok((lock, tempfile::NamedTempFile::new_in(&folder)?))
     };
     let (_lock, copy) = copy().map_err(|error| Failure::data(&folder, error))?;
-    let elf = run_cargo(board, "app", Some(&plan))?;
+    let elf = run_cargo(board, binary, Some(&plan))?;
     fs::copy(&elf, copy.path()).map_err(|error| Failure::data(&elf, error))?;
     copy.persist(&image).map_err(|error| Failure::data(&image, error))?;
     Ok(image)
@@ -82,7 +86,7 @@ fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>) -> Result<PathBuf
     let target_dir = target_dir(board);
     let mut command = std.cargo(&board.target);
     let transport = if board.log == Some(Log::Rtt) { "rtt" } else { "semihosting" };
-    let features = if plan.is_some() { format!("app,{transport}") } else { transport.into() };
+    let features = if plan.is_some() { format!("{binary},{transport}") } else { transport.into() };
     // The firmware's own configuration is read only by a cargo that runs in its folder.
     command.current_dir(boards::root().join("firmware"));
     command.args(["build", "--release", "--no-default-features", "--features", &features]);
@@ -92,7 +96,11 @@ fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>) -> Result<PathBuf
         Some(plan) => command.env("STILL8_PLAN", plan),
         None => command.env_remove("STILL8_PLAN"),
     };
-    let flags = if board.memory.is_some() { format!("-Ctarget-cpu={}", board.core) } else { String::new() };
+    // The counter finds a Linux process's functions by their linked addresses, so that it must not be moved.
+    let flags = match board.memory {
+        Some(_) => format!("-Ctarget-cpu={}", board.core),
+        None => "-Crelocation-model=static".into(),
+    };
     command.env("CARGO_ENCODED_RUSTFLAGS", flags);
     if board.memory.is_none() {
         command.env(linker_variable(&board.target), "aarch64-linux-gnu-gcc");

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::Count;
+
 /// Outputs and measurements of one run.
 #[derive(Clone, Debug, Default)]
 pub struct RunReport {
@@ -13,10 +15,12 @@ pub struct RunReport {
     pub outputs: Vec<i8>,
     /// Samples that ran.
     pub samples: usize,
-    /// Mean instructions of one [`still8::Session::run`]; `None` where the emulator does not count.
+    /// Mean instructions of one [`still8::Session::run`]; `None` where they are not counted.
     pub instructions_per_sample: Option<f64>,
-    /// Mean instructions of every op; empty unless asked for.
-    pub ops: Vec<u64>,
+    /// Mean estimated cycles of one [`still8::Session::run`]; `None` unless counted, and for a core without timing.
+    pub cycles_per_sample: Option<f64>,
+    /// Mean of every op; empty unless counted.
+    pub ops: Vec<Count>,
     /// Stack that [`still8::Session::run`] used, by painting.
     pub stack_bytes: Option<u64>,
     /// The runner's `.data` and `.bss`.
