@@ -14,6 +14,11 @@ fn main() {
     println!("cargo::rerun-if-changed=boards.toml");
     println!("cargo::rerun-if-env-changed=STILL8_BOARD");
     println!("cargo::rustc-check-cfg=cfg(board, values(\"mps2\", \"nrf51\", \"stm32f4\"))");
+    println!("cargo::rustc-check-cfg=cfg(thumb2)");
+    let target = env::var("TARGET").unwrap_or_default();
+    if target.starts_with("thumbv7") || target.starts_with("thumbv8m.main") {
+        println!("cargo::rustc-cfg=thumb2");
+    }
     if let Err(message) = generate() {
         println!("cargo::error={message}");
     }
@@ -101,9 +106,14 @@ fn emit_memory(out_dir: &Path, memory: &Table) -> Result<(), String> {
             ram + ram_bytes - stack_bytes,
         );
         write(&folder.join("memory.x"), &text)?;
+        // Names of the chip's interrupts; `vectors.rs` has none.
+        write(&folder.join("device.x"), "")?;
         println!("cargo::rustc-link-arg-bin={image}=-L{}", folder.display());
         println!("cargo::rustc-link-arg-bin={image}=-Tlink.x");
-        println!("cargo::rustc-link-arg-bin={image}=-Tdefmt.x");
+        // It asks for a logger, which an image without a log does not have.
+        if env::var_os("CARGO_FEATURE_LOG").is_some() {
+            println!("cargo::rustc-link-arg-bin={image}=-Tdefmt.x");
+        }
     }
     Ok(())
 }

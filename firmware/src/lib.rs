@@ -16,8 +16,10 @@ use defmt_semihosting as _;
 
 #[cfg(target_os = "none")]
 pub mod board;
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", feature = "semihosting"))]
 pub mod clock;
+#[cfg(thumb2)]
+mod mem_functions;
 #[cfg(target_os = "none")]
 pub mod memory;
 #[cfg(target_os = "none")]
@@ -26,6 +28,8 @@ mod panic;
 pub use panic::stop;
 #[cfg(target_os = "none")]
 pub mod stack;
+#[cfg(target_os = "none")]
+mod vectors;
 
 /// The two places that a runner reads its input from.
 pub mod host {

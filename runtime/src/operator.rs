@@ -80,11 +80,13 @@ impl OpTable {
     }
 
     /// The operator with this code.
+    #[inline]
     pub fn get(&self, code: u16) -> Option<&OpEntry> {
         self.entries.get(usize::from(code))?.as_ref()
     }
 
     /// All operators of the table, by code.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &OpEntry> {
         self.entries.iter().flatten()
     }
@@ -115,6 +117,7 @@ pub struct Node<'a, P> {
 impl<'a, P: AnyBitPattern> Node<'a, P> {
     /// # Errors
     /// [`OpFault`] where parameters or operands lie outside their sections.
+    #[inline]
     fn new(plan: &'a Plan<'a>, op: &OpRecord) -> Result<Self, OpFault> {
         let start = op.params as usize;
         let bytes = start.checked_add(size_of::<P>()).and_then(|end| plan.params().get(start..end));
@@ -129,6 +132,7 @@ impl<'a, P: AnyBitPattern> Node<'a, P> {
 
 impl<'a, P> Node<'a, P> {
     /// Refuses another number of operands, types other than int8 and tensors without elements.
+    #[inline]
     pub(crate) fn expect_int8_operands(&self, inputs: usize, outputs: usize) -> Result<(), OpFault> {
         self.expect_operands(inputs, outputs)?;
         (0..inputs).try_for_each(|i| self.input(i).expect_int8())?;
@@ -136,12 +140,14 @@ impl<'a, P> Node<'a, P> {
     }
 
     /// Refuses another number of operands.
+    #[inline]
     pub(crate) fn expect_operands(&self, inputs: usize, outputs: usize) -> Result<(), OpFault> {
         let found = (self.inputs, self.operands.len() - self.inputs);
         if found == (inputs, outputs) { Ok(()) } else { Err(OpFault::Operands) }
     }
 
     /// Number of inputs.
+    #[inline]
     pub(crate) fn input_count(&self) -> usize {
         self.inputs
     }
@@ -177,6 +183,7 @@ impl<'a, P> Node<'a, P> {
     }
 
     /// The arena range of scratch memory that must hold at least `need` bytes, 16-byte aligned.
+    #[inline]
     pub(crate) fn check_scratch(
         &self,
         scratch: DataRef,
@@ -196,6 +203,7 @@ pub(crate) fn scratch_range(scratch: DataRef) -> core::ops::Range<usize> {
 }
 
 /// Refuses ranges of which any two share a byte.
+#[inline]
 pub(crate) fn check_disjoint(ranges: &[core::ops::Range<usize>]) -> Result<(), OpFault> {
     for (i, a) in ranges.iter().enumerate() {
         for b in &ranges[i + 1..] {
@@ -208,6 +216,7 @@ pub(crate) fn check_disjoint(ranges: &[core::ops::Range<usize>]) -> Result<(), O
 }
 
 /// Refuses ranges that share bytes without being the same.
+#[inline]
 pub(crate) fn check_in_place(
     input: &core::ops::Range<usize>,
     output: &core::ops::Range<usize>,
@@ -253,6 +262,7 @@ impl<'a> Tensor<'a> {
     }
 
     /// Refuses other types than int8, and tensors without elements.
+    #[inline]
     pub(crate) fn expect_int8(&self) -> Result<(), OpFault> {
         let int8 = self.record.dtype == DataType::Int8 as u8 && i8::try_from(self.record.zero_point).is_ok();
         if !int8 {
@@ -262,11 +272,13 @@ impl<'a> Tensor<'a> {
     }
 
     /// Real value of one step.
+    #[inline]
     pub(crate) fn scale(&self) -> f32 {
         self.record.scale
     }
 
     /// Whether the other tensor maps integers to the same reals.
+    #[inline]
     pub(crate) fn same_quantization(&self, other: &Self) -> bool {
         self.record.zero_point == other.record.zero_point
             && self.record.scale.to_bits() == other.record.scale.to_bits()

@@ -3,8 +3,7 @@
 //! Invariant: every index that a checked plan holds lies in bounds, so that [`crate::Session::run`] has nothing
 //! left to check, whatever the bytes were.
 
-use crc::{CRC_32_ISO_HDLC, Crc};
-
+use crate::crc32::Crc32;
 use crate::error::{OpFault, PlanError};
 use crate::format::{
     ALIGNMENT, DataType, FORMAT_VERSION, Family, GoldenHeader, Header, IoRecord, MAGIC, MAX_RANK, OpRecord,
@@ -14,19 +13,17 @@ use crate::kernels;
 use crate::operator::OpTable;
 use crate::quantize::QuantParams;
 
-/// CRC-32 as plans use it.
-pub const CRC32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
-
 /// Byte range of the checksum in the header.
 pub const CRC_FIELD: core::ops::Range<usize> = 12..16;
 
 /// CRC-32 of a plan's bytes with the checksum field as zero; the slice must hold a [`Header`].
+#[inline]
 pub fn checksum(bytes: &[u8]) -> u32 {
-    let mut digest = CRC32.digest();
-    digest.update(&bytes[..CRC_FIELD.start]);
-    digest.update(&[0; 4]);
-    digest.update(&bytes[CRC_FIELD.end..]);
-    digest.finalize()
+    let mut crc = Crc32::new();
+    crc.update(&bytes[..CRC_FIELD.start]);
+    crc.update(&[0; 4]);
+    crc.update(&bytes[CRC_FIELD.end..]);
+    crc.finish()
 }
 
 /// A checked plan. Holds references into the bytes and copies nothing.
@@ -48,6 +45,7 @@ pub struct Plan<'a> {
 }
 
 impl core::fmt::Debug for Plan<'_> {
+    #[inline]
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Plan")
             .field("name", &self.name())
@@ -92,6 +90,7 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     /// [`PlanError`] says what is wrong and where.
+    #[inline]
     pub fn from_bytes(bytes: &'a [u8], table: &'a OpTable) -> Result<Self, PlanError> {
         let remainder = bytes.as_ptr().addr() % ALIGNMENT;
         if remainder != 0 {
@@ -130,71 +129,85 @@ impl<'a> Plan<'a> {
     }
 
     /// The model's name.
+    #[inline]
     pub fn name(&self) -> &'a str {
         self.strings.split('\0').next().unwrap_or_default()
     }
 
     /// Weight order.
+    #[inline]
     pub fn family(&self) -> Family {
         self.family
     }
 
     /// Arena that a session needs, in bytes.
+    #[inline]
     pub fn arena_bytes(&self) -> usize {
         self.header.arena_bytes as usize
     }
 
     /// Length of the plan in bytes.
+    #[inline]
     pub fn file_bytes(&self) -> usize {
         self.header.file_bytes as usize
     }
 
     /// The header record.
+    #[inline]
     pub fn header(&self) -> &'a Header {
         self.header
     }
 
     /// Number of graph inputs.
+    #[inline]
     pub fn input_count(&self) -> usize {
         self.inputs
     }
 
     /// Number of graph outputs.
+    #[inline]
     pub fn output_count(&self) -> usize {
         self.io.len() - self.inputs
     }
 
     /// Graph input `i`, `None` past the last.
+    #[inline]
     pub fn input(&self, i: usize) -> Option<Io<'a>> {
         self.io[..self.inputs].get(i).map(|io| self.io(io))
     }
 
     /// Graph output `i`, `None` past the last.
+    #[inline]
     pub fn output(&self, i: usize) -> Option<Io<'a>> {
         self.io[self.inputs..].get(i).map(|io| self.io(io))
     }
 
     /// The golden self-test, where the plan has one.
+    #[inline]
     pub fn golden(&self) -> Option<Golden<'a>> {
         self.golden
     }
 
     /// Where model and data came from (TOML), where the plan says it.
+    #[inline]
     pub fn lineage(&self) -> Option<&'a str> {
         self.lineage
     }
 
     /// The op records, in execution order.
+    #[inline]
     pub fn ops(&self) -> &'a [OpRecord] {
         self.ops
     }
 
     /// The tensor records.
+    #[inline]
     pub fn tensors(&self) -> &'a [TensorRecord] {
         self.tensors
     }
 
     /// Tensor indices of an op: inputs, then outputs.
+    #[inline]
     pub fn operands_of(&self, op: &OpRecord) -> Option<&'a [u16]> {
         let start = op.operands as usize;
         let end = start.checked_add(usize::from(op.inputs) + usize::from(op.outputs))?;
@@ -202,30 +215,36 @@ impl<'a> Plan<'a> {
     }
 
     /// The params section.
+    #[inline]
     pub fn params(&self) -> &'a [u8] {
         self.params
     }
 
     /// The data section.
+    #[inline]
     pub fn data(&self) -> &'a [u8] {
         self.data
     }
 
     /// Text of the strings section, empty where the reference lies outside.
+    #[inline]
     pub fn text(&self, text: StrRef) -> &'a str {
         let start = usize::from(text.offset);
         self.strings.get(start..start + usize::from(text.bytes)).unwrap_or_default()
     }
 
     /// Name of an op's operator.
+    #[inline]
     pub fn operator_name(&self, op: &OpRecord) -> &'static str {
         self.table.get(op.op).map_or("?", |entry| entry.name())
     }
 
+    #[inline]
     pub(crate) fn table(&self) -> &'a OpTable {
         self.table
     }
 
+    #[inline]
     fn io(&self, io: &'a IoRecord) -> Io<'a> {
         let tensor = &self.tensors[usize::from(io.tensor)];
         let rank = usize::from(io.rank);
@@ -239,6 +258,7 @@ impl<'a> Plan<'a> {
         }
     }
 
+    #[inline]
     fn check_tensors(&self) -> Result<(), PlanError> {
         for (index, tensor) in self.tensors.iter().enumerate() {
             let unit = DataType::from_u8(tensor.dtype).and_then(|dtype| dtype.bytes(1)).unwrap_or(1);
@@ -257,6 +277,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Checks inputs and outputs; returns the number of inputs.
+    #[inline]
     fn check_io(&self) -> Result<usize, PlanError> {
         let inputs = self.io.iter().take_while(|io| io.kind == io_kind::INPUT).count();
         for (index, io) in self.io.iter().enumerate() {
@@ -280,6 +301,7 @@ impl<'a> Plan<'a> {
         Ok(inputs)
     }
 
+    #[inline]
     fn check_ops(&self) -> Result<(), PlanError> {
         for (index, op) in self.ops.iter().enumerate() {
             let entry = self.table.get(op.op).ok_or(PlanError::UnknownOperator { op: index, code: op.op })?;
@@ -293,6 +315,7 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
+    #[inline]
     fn read_golden(&self, bytes: &'a [u8]) -> Result<Golden<'a>, PlanError> {
         let (header, rest) = bytes.split_at_checked(size_of::<GoldenHeader>()).ok_or(PlanError::Golden)?;
         let header: &GoldenHeader = bytemuck::try_from_bytes(header).map_err(|_| PlanError::Golden)?;
@@ -320,16 +343,19 @@ impl<'a> Plan<'a> {
 }
 
 /// Product of dimensions, `None` where it exceeds `u32`.
+#[inline]
 fn elements(shape: &[u32]) -> Option<u32> {
     shape.iter().try_fold(1u32, |product, &dim| product.checked_mul(dim))
 }
 
 /// Arena bytes of a tensor, `None` where type or size is out of range.
+#[inline]
 pub fn tensor_bytes(tensor: &TensorRecord) -> Option<u32> {
     DataType::from_u8(tensor.dtype)?.bytes(elements(&tensor.shape)?)
 }
 
 /// Splits off the header and checks what must hold before anything else can be read; returns the plan's own bytes.
+#[inline]
 fn read_header(bytes: &[u8]) -> Result<(&Header, &[u8]), PlanError> {
     let have = bytes.len();
     let need = size_of::<Header>();
@@ -360,6 +386,7 @@ struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
+    #[inline]
     fn read(header: &Header, bytes: &'a [u8]) -> Result<Self, PlanError> {
         let start = size_of::<Header>();
         let table = (header.sections as usize)
@@ -389,20 +416,24 @@ impl<'a> Sections<'a> {
         Ok(Self { records, bytes })
     }
 
+    #[inline]
     fn find(&self, kind: u32) -> Option<&'a [u8]> {
         let record = self.records.iter().find(|record| record.kind == kind)?;
         let start = record.offset as usize;
         self.bytes.get(start..start + record.bytes as usize)
     }
 
+    #[inline]
     fn require(&self, kind: u32) -> Result<&'a [u8], PlanError> {
         self.find(kind).ok_or(PlanError::Section { kind })
     }
 
+    #[inline]
     fn records<T: bytemuck::AnyBitPattern>(&self, kind: u32) -> Result<&'a [T], PlanError> {
         bytemuck::try_cast_slice(self.require(kind)?).map_err(|_| PlanError::Section { kind })
     }
 
+    #[inline]
     fn text(&self, kind: u32) -> Result<Option<&'a str>, PlanError> {
         let text = self.find(kind).map(core::str::from_utf8).transpose();
         text.map_err(|_| PlanError::Section { kind })

@@ -6,7 +6,7 @@
 mod bare {
     use still8::Align16;
     use still8_firmware::app::{self, GoldenSensor};
-    use still8_firmware::{board, stop};
+    use still8_firmware::{board, log_line, stop};
 
     still8::include_plan!(mod network = env!(
         "STILL8_PLAN",
@@ -22,7 +22,7 @@ mod bare {
         let plan = match network::plan() {
             Ok(plan) => plan,
             Err(error) => {
-                defmt::error!("the plan is refused: {}", error);
+                log_line!("the plan is refused: {}", error);
                 stop(1)
             }
         };
@@ -30,7 +30,7 @@ mod bare {
         match app::run(&mut board, &plan, ARENA, &mut GoldenSensor::new(&plan)) {
             Ok(passed) => stop(i32::from(!passed)),
             Err(error) => {
-                defmt::error!("{}", error);
+                log_line!("{}", error);
                 stop(1)
             }
         }

@@ -17,6 +17,7 @@ impl Operator for Concat {
     const NAME: &'static str = "Concat";
     type Params = ConcatParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         let inputs = node.input_count();
         node.expect_int8_operands(inputs, 1)?;
@@ -40,6 +41,7 @@ impl Operator for Concat {
         if size == output.shape()[axis] { Ok(()) } else { Err(OpFault::Shape) }
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let axis = usize::from(node.params.axis);
         let block = |shape: [usize; 4]| shape.iter().skip(axis).product::<usize>();

@@ -29,6 +29,7 @@ impl Conv2d {
     /// The kernels gather the window of an output pixel; for one group in dsp order those of two pixels, each rounded
     /// up to a multiple of four bytes. Where an output pixel reads just the input pixel at its own place, none is
     /// needed, but for c_in that is no multiple of four in dsp order.
+    #[inline]
     pub fn scratch_bytes(
         family: Family,
         params: &Conv2dParams,
@@ -49,6 +50,7 @@ impl Conv2d {
         if dsp { k.checked_next_multiple_of(4).unwrap_or(usize::MAX).saturating_mul(2) } else { k }
     }
 
+    #[inline]
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {
         scratch_bytes(node, Self::scratch_bytes)
     }
@@ -59,6 +61,7 @@ impl Operator for Conv2d {
     const NAME: &'static str = "Conv2d";
     type Params = Conv2dParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         let conv = check_convolution(node)?;
         let need = conv.matrix_order().checked_bytes().and_then(|bytes| bytes.checked_mul(conv.groups));
@@ -66,6 +69,7 @@ impl Operator for Conv2d {
         check_scratch(node, Self::scratch(node))
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let ranges = convolution_ranges(node, Self::scratch(node));
         if let Ok([input, scratch, output]) = arena.get_disjoint_mut(ranges)

@@ -10,6 +10,7 @@ use crate::kernels::window::{Axis, Window};
 use crate::operator::{Node, check_disjoint, scratch_range};
 
 /// The convolution that a node with operands describes. Checks places and sizes of the data, no values.
+#[inline]
 pub(super) fn convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Convolution<'a>, OpFault> {
     let params = node.params;
     let (input, output) = (node.input(0), node.output(0));
@@ -36,6 +37,7 @@ pub(super) fn convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Convoluti
 }
 
 /// Refuses what either convolution cannot compute, weights apart.
+#[inline]
 pub(super) fn check_convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Convolution<'a>, OpFault> {
     node.expect_int8_operands(1, 1)?;
     let conv = convolution(node)?;
@@ -52,6 +54,7 @@ pub(super) fn check_convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Con
 }
 
 /// Scratch bytes by an operator's rule.
+#[inline]
 pub(super) fn scratch_bytes(
     node: &Node<'_, Conv2dParams>,
     rule: fn(Family, &Conv2dParams, [u32; 4], [u32; 4]) -> usize,
@@ -62,6 +65,7 @@ pub(super) fn scratch_bytes(
 }
 
 /// Refuses scratch memory of fewer bytes, and input, output and scratch that share bytes.
+#[inline]
 pub(super) fn check_scratch(node: &Node<'_, Conv2dParams>, need: usize) -> Result<(), OpFault> {
     if need > 0 {
         node.check_scratch(node.params.scratch, need)?;
@@ -70,6 +74,7 @@ pub(super) fn check_scratch(node: &Node<'_, Conv2dParams>, need: usize) -> Resul
 }
 
 /// Arena ranges of input, scratch and output. Without need the plan's scratch range is not looked at.
+#[inline]
 pub(super) fn convolution_ranges(node: &Node<'_, Conv2dParams>, need: usize) -> [Range<usize>; 3] {
     let scratch = if need == 0 { 0..0 } else { scratch_range(node.params.scratch) };
     [node.input(0).range(), scratch, node.output(0).range()]

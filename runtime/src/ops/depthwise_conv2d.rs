@@ -26,6 +26,7 @@ impl DepthwiseConv2d {
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
     /// The dsp kernel keeps one pixel of zero points, which taps in padding read.
+    #[inline]
     pub fn scratch_bytes(
         family: Family,
         _params: &Conv2dParams,
@@ -35,6 +36,7 @@ impl DepthwiseConv2d {
         if family == Family::Dsp && input_shape[3] == output_shape[3] { input_shape[3] as usize } else { 0 }
     }
 
+    #[inline]
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {
         scratch_bytes(node, Self::scratch_bytes)
     }
@@ -45,6 +47,7 @@ impl Operator for DepthwiseConv2d {
     const NAME: &'static str = "DepthwiseConv2d";
     type Params = Conv2dParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         let conv = check_convolution(node)?;
         if conv.groups != conv.c_in {
@@ -56,6 +59,7 @@ impl Operator for DepthwiseConv2d {
         check_scratch(node, Self::scratch(node))
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let ranges = convolution_ranges(node, Self::scratch(node));
         if let Ok([input, scratch, output]) = arena.get_disjoint_mut(ranges)

@@ -14,6 +14,7 @@ use crate::packing::MatrixOrder;
 pub struct FullyConnected;
 
 impl FullyConnected {
+    #[inline]
     fn order(node: &Node<'_, FullyConnectedParams>) -> MatrixOrder {
         MatrixOrder { family: node.family(), rows: node.output(0).len(), k: node.input(0).len() }
     }
@@ -24,6 +25,7 @@ impl Operator for FullyConnected {
     const NAME: &'static str = "FullyConnected";
     type Params = FullyConnectedParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         node.expect_int8_operands(1, 1)?;
         let (input, output) = (node.input(0), node.output(0));
@@ -33,6 +35,7 @@ impl Operator for FullyConnected {
         check_channels(node.data(node.params.channels)?, output.len(), output.zero_point())
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let params = node.params;
         let ranges = [node.input(0).range(), node.output(0).range()];

@@ -19,10 +19,12 @@ impl Operator for MaxPool2d {
     const NAME: &'static str = "MaxPool2d";
     type Params = Pool2dParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         check_pool(node)
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let (from, to) = (node.input(0), node.output(0));
         if let Ok([input, output]) = arena.get_disjoint_mut([from.range(), to.range()]) {

@@ -20,6 +20,7 @@ impl Operator for Mean {
     const NAME: &'static str = "Mean";
     type Params = MeanParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         node.expect_int8_operands(1, 1)?;
         let (input, output, params) = (node.input(0), node.output(0), node.params);
@@ -35,6 +36,7 @@ impl Operator for Mean {
         check_disjoint(&[input.range(), output.range()])
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let (from, to) = (node.input(0), node.output(0));
         if let Ok([input, output]) = arena.get_disjoint_mut([from.range(), to.range()]) {

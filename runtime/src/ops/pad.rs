@@ -17,6 +17,7 @@ impl Operator for Pad {
     const NAME: &'static str = "Pad";
     type Params = PadParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         node.expect_int8_operands(1, 1)?;
         let (input, output) = (node.input(0), node.output(0));
@@ -31,6 +32,7 @@ impl Operator for Pad {
         check_disjoint(&[input.range(), output.range()])
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let (from, to) = (node.input(0), node.output(0));
         if let Ok([input, output]) = arena.get_disjoint_mut([from.range(), to.range()]) {

@@ -7,6 +7,7 @@ use crate::kernels::window::{Axis, Window};
 use crate::operator::{Node, check_disjoint};
 
 /// The window of a pool.
+#[inline]
 pub(super) fn pool_window(node: &Node<'_, Pool2dParams>) -> Window {
     let params = node.params;
     let (from, to) = (node.input(0).shape(), node.output(0).shape());
@@ -22,6 +23,7 @@ pub(super) fn pool_window(node: &Node<'_, Pool2dParams>) -> Window {
 }
 
 /// Refuses what either pool cannot compute.
+#[inline]
 pub(super) fn check_pool(node: &Node<'_, Pool2dParams>) -> Result<(), OpFault> {
     // 2 · 128 · 2²² + 2²² < 2³¹: no sum over a window overflows.
     const TAPS_LIMIT: usize = 1 << 22;

@@ -24,6 +24,7 @@ impl Operator for Softmax {
     const NAME: &'static str = "Softmax";
     type Params = SoftmaxParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         node.expect_int8_operands(1, 1)?;
         let (input, output) = (node.input(0), node.output(0));
@@ -40,6 +41,7 @@ impl Operator for Softmax {
         check_in_place(&input.range(), &output.range())
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let cells = core::cell::Cell::from_mut(arena).as_slice_of_cells();
         if let Some(input) = cells.get(node.input(0).range())

@@ -17,6 +17,7 @@ impl Operator for Transpose {
     const NAME: &'static str = "Transpose";
     type Params = TransposeParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         node.expect_int8_operands(1, 1)?;
         let (input, output) = (node.input(0), node.output(0));
@@ -31,6 +32,7 @@ impl Operator for Transpose {
         check_disjoint(&[input.range(), output.range()])
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let (from, to) = (node.input(0), node.output(0));
         let [_, h, w, c] = from.shape();

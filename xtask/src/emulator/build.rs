@@ -56,7 +56,7 @@ fn build_app(board: &Board, plan: &Path) -> Result<PathBuf> {
     let plan = plan.canonicalize().map_err(|error| Failure::data(plan, error))?;
     let bytes = fs::read(&plan).map_err(|error| Failure::data(&plan, error))?;
     let folder = target_dir(board);
-    let image = folder.join(format!("app-{:08x}.elf", still8::plan::CRC32.checksum(&bytes)));
+    let image = folder.join(format!("app-{:08x}.elf", still8::crc32::crc32(&bytes)));
     // Applications of one board share a file name: whoever builds holds the lock until it has its copy.
     let copy = || -> std::io::Result<(File, tempfile::NamedTempFile)> {
         fs::create_dir_all(&folder)?;

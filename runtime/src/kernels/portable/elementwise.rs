@@ -5,6 +5,7 @@ use core::cell::Cell;
 use crate::format::AddParams;
 
 /// Sum of two tensors; the formula is in [`crate::ops::Add`].
+#[inline]
 pub(crate) fn add(params: &AddParams, a: &[Cell<i8>], b: &[Cell<i8>], output: &[Cell<i8>]) {
     let [m0, m1] = params.multipliers;
     let (low, high) = (i32::from(params.activation_min), i32::from(params.activation_max));
@@ -16,6 +17,7 @@ pub(crate) fn add(params: &AddParams, a: &[Cell<i8>], b: &[Cell<i8>], output: &[
 }
 
 /// A function of one element; the formula is in [`crate::ops::Table`].
+#[inline]
 pub(crate) fn table(table: &[i8; 256], input: &[Cell<i8>], output: &[Cell<i8>]) {
     for (x, out) in input.iter().zip(output) {
         // −128 … 127 becomes 0 … 255 by the sign bit alone.
@@ -24,6 +26,7 @@ pub(crate) fn table(table: &[i8; 256], input: &[Cell<i8>], output: &[Cell<i8>]) 
 }
 
 /// Softmax of rows of `channels` elements; the formula is in [`crate::ops::Softmax`].
+#[inline]
 pub(crate) fn softmax(table: &[u32; 256], channels: usize, input: &[Cell<i8>], output: &[Cell<i8>]) {
     for (input, output) in input.chunks_exact(channels).zip(output.chunks_exact(channels)) {
         let max = input.iter().fold(i8::MIN, |max, x| max.max(x.get()));

@@ -7,6 +7,7 @@ use crate::requantize::requantize;
 const BLOCK: usize = 8;
 
 /// Mean of `input` over the axes of its `shape` that `params` names.
+#[inline]
 pub(crate) fn mean(params: &MeanParams, shape: [usize; 4], input: &[i8], output: &mut [i8]) {
     let reduced = |axis: usize| params.axes >> axis & 1 == 1;
     // Of each axis: sizes that the output runs over, and sizes that one sum runs over.

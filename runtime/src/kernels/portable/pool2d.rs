@@ -11,6 +11,7 @@ use crate::kernels::window::{Axis, Window};
 const BLOCK: usize = 8;
 
 /// Averages over windows of `input` `[n, h, w, channels]`.
+#[inline]
 pub(crate) fn average_pool2d(
     window: &Window,
     params: &Pool2dParams,
@@ -40,6 +41,7 @@ pub(crate) fn average_pool2d(
 }
 
 /// Maxima over windows of `input` `[n, h, w, channels]`.
+#[inline]
 pub(crate) fn max_pool2d(
     window: &Window,
     params: &Pool2dParams,
@@ -62,6 +64,7 @@ pub(crate) fn max_pool2d(
     });
 }
 
+#[inline]
 fn clamp(q: i32, params: &Pool2dParams) -> i8 {
     q.max(params.activation_min.into()).min(params.activation_max.into()) as i8
 }
@@ -116,6 +119,7 @@ fn for_each_window(
 }
 
 /// Input positions inside the window of output position `o`, of an axis without dilation.
+#[inline]
 fn positions(axis: &Axis, o: usize) -> Range<usize> {
     let start = axis.start(o);
     let taps = axis.taps_inside(start);
