@@ -3,6 +3,9 @@
 #![cfg_attr(target_os = "none", no_std)]
 #![deny(unstable_features)]
 
+/// Whether log lines of this image go anywhere.
+pub const LOGS: bool = cfg!(any(feature = "log", not(target_os = "none")));
+
 pub mod app;
 pub mod boot;
 mod log;

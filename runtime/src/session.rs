@@ -66,14 +66,14 @@ impl<'p, 'a> Session<'p, 'a> {
     /// Graph input `i`, device layout, `None` past the last. Write all of it before each [`Self::run`].
     #[inline]
     pub fn input(&mut self, i: usize) -> Option<&mut [i8]> {
-        let range = Tensor::new(self.plan.input(i)?.tensor).range();
+        let range = Tensor::new(self.plan.input_tensor(i)?).range();
         self.arena.get_mut(range)
     }
 
     /// Graph output `i`, device layout, `None` past the last.
     #[inline]
     pub fn output(&self, i: usize) -> Option<&[i8]> {
-        let range = Tensor::new(self.plan.output(i)?.tensor).range();
+        let range = Tensor::new(self.plan.output_tensor(i)?).range();
         self.arena.get(range)
     }
 
@@ -88,7 +88,7 @@ impl<'p, 'a> Session<'p, 'a> {
     pub fn run_observed(&mut self, mut observer: impl FnMut(usize, &[i8])) {
         for (index, op) in self.plan.ops().iter().enumerate() {
             if let Some(entry) = self.plan.table().get(op.op) {
-                (entry.run)(self.plan, op, self.arena);
+                entry.run(self.plan, op, self.arena);
             }
             observer(index, self.op_output(index).unwrap_or_default());
         }
@@ -109,13 +109,10 @@ impl<'p, 'a> Session<'p, 'a> {
         let Some(golden) = self.plan.golden() else {
             return SelfTest::Absent;
         };
-        let mut rest = golden.input;
+        let mut bytes = golden.input();
         for i in 0..self.plan.input_count() {
-            if let Some(input) = self.input(i)
-                && let Some((bytes, tail)) = rest.split_at_checked(input.len())
-            {
-                input.copy_from_slice(bytes);
-                rest = tail;
+            for (element, byte) in self.input(i).unwrap_or_default().iter_mut().zip(&mut bytes) {
+                *element = byte;
             }
         }
         let mut failed = None;

@@ -22,7 +22,7 @@ impl Operator for Add {
 
     #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
-        node.expect_int8_operands(2, 1)?;
+        node.expect_int8(2, 1)?;
         let params = node.params;
         check_activation(params.activation_min, params.activation_max)?;
         let size = |x: i32| i64::from(x).abs();

@@ -11,7 +11,8 @@ pub(super) fn check_weights(weights: &[i8], need: Option<usize>) -> Result<(), O
     if Some(weights.len()) != need {
         return Err(OpFault::Data);
     }
-    if weights.contains(&i8::MIN) { Err(OpFault::Weight) } else { Ok(()) }
+    // Not `contains`, whose search by words is code of its own.
+    if weights.iter().any(|&weight| weight == i8::MIN) { Err(OpFault::Weight) } else { Ok(()) }
 }
 
 /// Refuses another number of channels, and channels outside the numbers contract.

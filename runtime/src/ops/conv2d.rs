@@ -3,7 +3,7 @@
 use crate::error::OpFault;
 use crate::format::{Conv2dParams, Family, OpCode};
 use crate::kernels;
-use crate::operator::{Node, Operator};
+use crate::operator::{Node, Operator, split};
 use crate::ops::check::check_weights;
 use crate::ops::convolution::{
     check_convolution, check_scratch, convolution, convolution_ranges, scratch_bytes,
@@ -72,7 +72,7 @@ impl Operator for Conv2d {
     #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let ranges = convolution_ranges(node, Self::scratch(node));
-        if let Ok([input, scratch, output]) = arena.get_disjoint_mut(ranges)
+        if let Some((input, scratch, output)) = split(arena, ranges)
             && let Ok(conv) = convolution(node)
         {
             kernels::conv2d(&conv, input, scratch, output);

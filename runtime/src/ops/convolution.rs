@@ -39,7 +39,7 @@ pub(super) fn convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Convoluti
 /// Refuses what either convolution cannot compute, weights apart.
 #[inline]
 pub(super) fn check_convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Convolution<'a>, OpFault> {
-    node.expect_int8_operands(1, 1)?;
+    node.expect_int8(1, 1)?;
     let conv = convolution(node)?;
     conv.window.check()?;
     check_activation(conv.activation.0, conv.activation.1)?;

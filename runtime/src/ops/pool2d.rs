@@ -27,7 +27,7 @@ pub(super) fn pool_window(node: &Node<'_, Pool2dParams>) -> Window {
 pub(super) fn check_pool(node: &Node<'_, Pool2dParams>) -> Result<(), OpFault> {
     // 2 · 128 · 2²² + 2²² < 2³¹: no sum over a window overflows.
     const TAPS_LIMIT: usize = 1 << 22;
-    node.expect_int8_operands(1, 1)?;
+    node.expect_int8(1, 1)?;
     let (input, output) = (node.input(0), node.output(0));
     let window = pool_window(node);
     window.check()?;
@@ -41,5 +41,5 @@ pub(super) fn check_pool(node: &Node<'_, Pool2dParams>) -> Result<(), OpFault> {
     if from[0] != to[0] || from[3] != to[3] {
         return Err(OpFault::Shape);
     }
-    check_disjoint(&[input.range(), output.range()])
+    check_disjoint(&[input.range(), 0..0, output.range()])
 }

@@ -19,7 +19,7 @@ impl Operator for Table {
 
     #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
-        node.expect_int8_operands(1, 1)?;
+        node.expect_int8(1, 1)?;
         let table: &[i8] = node.data(node.params.table)?;
         if table.len() != 256 {
             return Err(OpFault::Data);

@@ -27,10 +27,12 @@ pub(crate) fn table(table: &[i8; 256], input: &[Cell<i8>], output: &[Cell<i8>]) 
 
 /// Softmax of rows of `channels` elements; the formula is in [`crate::ops::Softmax`].
 #[inline]
-pub(crate) fn softmax(table: &[u32; 256], channels: usize, input: &[Cell<i8>], output: &[Cell<i8>]) {
+pub(crate) fn softmax(table: &[u32], channels: usize, input: &[Cell<i8>], output: &[Cell<i8>]) {
     for (input, output) in input.chunks_exact(channels).zip(output.chunks_exact(channels)) {
         let max = input.iter().fold(i8::MIN, |max, x| max.max(x.get()));
-        let exp = |x: &Cell<i8>| table[usize::from(max.wrapping_sub(x.get()) as u8)];
+        let exp = |x: &Cell<i8>| {
+            table.get(usize::from(max.wrapping_sub(x.get()) as u8)).copied().unwrap_or_default()
+        };
         // At least table[0] = 2²⁰, the maximum's own; at most 2047 · 2²⁰ < 2³¹.
         let sum = input.iter().fold(0u32, |sum, x| sum.wrapping_add(exp(x))).max(1);
         for (x, out) in input.iter().zip(output) {
