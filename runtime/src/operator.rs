@@ -35,8 +35,8 @@ pub struct OpEntry(&'static Functions);
 /// What the executor calls, once for each operator of an image.
 struct Functions {
     code: OpCode,
-    check: fn(&Plan<'_>, &OpRecord) -> Result<(), OpFault>,
-    run: fn(&Plan<'_>, &OpRecord, &mut [i8]),
+    check: for<'a> fn(&'a [u8], &'a Operands<'a>) -> Result<(), OpFault>,
+    run: for<'a> fn(&'a [u8], &'a Operands<'a>, &mut [i8]),
 }
 
 impl OpEntry {
@@ -45,10 +45,10 @@ impl OpEntry {
         const {
             Self(&Functions {
                 code: O::CODE,
-                check: |plan, op| O::check(&Node::new(plan, op)?),
-                run: |plan, op, arena| {
+                check: |params, operands| O::check(&Node::new(params, operands)?),
+                run: |params, operands, arena| {
                     // A checked op always has a node.
-                    if let Ok(node) = Node::new(plan, op) {
+                    if let Ok(node) = Node::new(params, operands) {
                         O::run(&node, arena);
                     }
                 },
@@ -68,12 +68,16 @@ impl OpEntry {
 
     #[inline]
     pub(crate) fn check(&self, plan: &Plan<'_>, op: &OpRecord) -> Result<(), OpFault> {
-        (self.0.check)(plan, op)
+        let (params, operands) = Operands::with_params(plan, op)?;
+        (self.0.check)(params, &operands)
     }
 
     #[inline]
     pub(crate) fn run(&self, plan: &Plan<'_>, op: &OpRecord, arena: &mut [i8]) {
-        (self.0.run)(plan, op, arena);
+        // A checked op always has parameters and operands.
+        if let Ok((params, operands)) = Operands::with_params(plan, op) {
+            (self.0.run)(params, &operands, arena);
+        }
     }
 }
 
@@ -125,17 +129,16 @@ macro_rules! ops {
 pub struct Node<'a, P> {
     /// The parameters.
     pub params: &'a P,
-    operands: Operands<'a>,
+    operands: &'a Operands<'a>,
 }
 
 impl<'a, P: AnyBitPattern> Node<'a, P> {
     /// # Errors
-    /// [`OpFault`] where parameters or operands lie outside their sections.
+    /// [`OpFault::Params`] where the bytes are of another size.
     #[inline]
-    fn new(plan: &'a Plan<'a>, op: &OpRecord) -> Result<Self, OpFault> {
-        let params = params_of(plan, op, size_of::<P>()).ok_or(OpFault::Params)?;
+    fn new(params: &'a [u8], operands: &'a Operands<'a>) -> Result<Self, OpFault> {
         let params = bytemuck::try_from_bytes(params).map_err(|_| OpFault::Params)?;
-        Ok(Self { params, operands: Operands::of(plan, op)? })
+        Ok(Self { params, operands })
     }
 }
 
@@ -144,16 +147,8 @@ impl<'a, P> Deref for Node<'a, P> {
 
     #[inline]
     fn deref(&self) -> &Operands<'a> {
-        &self.operands
+        self.operands
     }
-}
-
-/// The bytes of an op's parameter struct of `size` bytes.
-#[inline]
-fn params_of<'a>(plan: &Plan<'a>, op: &OpRecord, size: usize) -> Option<&'a [u8]> {
-    let start = op.params as usize;
-    let bytes = plan.params().get(start..start.checked_add(size)?)?;
-    (usize::from(op.params_bytes) == size).then_some(bytes)
 }
 
 /// The operands of one op: all of a [`Node`] that does not depend on its parameters' type, so that it is compiled
@@ -165,10 +160,13 @@ pub struct Operands<'a> {
 }
 
 impl<'a> Operands<'a> {
+    /// The bytes of an op's parameter struct, and its operands.
     #[inline]
-    fn of(plan: &'a Plan<'a>, op: &OpRecord) -> Result<Self, OpFault> {
+    fn with_params(plan: &'a Plan<'a>, op: &OpRecord) -> Result<(&'a [u8], Self), OpFault> {
+        let start = op.params as usize;
+        let params = start.checked_add(op.params_bytes.into()).and_then(|end| plan.params().get(start..end));
         let tensors = plan.operands_of(op).ok_or(OpFault::Operands)?;
-        Ok(Self { plan, tensors, inputs: op.inputs.into() })
+        Ok((params.ok_or(OpFault::Params)?, Self { plan, tensors, inputs: op.inputs.into() }))
     }
 
     /// Refuses another number of operands, types other than int8 and tensors without elements.
@@ -229,11 +227,11 @@ impl<'a> Operands<'a> {
 
     /// The arena range of scratch memory that must hold at least `need` bytes, 16-byte aligned.
     #[inline]
-    pub(crate) fn check_scratch(&self, scratch: DataRef, need: usize) -> Result<Range<usize>, OpFault> {
+    pub(crate) fn check_scratch(&self, scratch: DataRef, need: usize) -> Result<(), OpFault> {
         let range = scratch_range(scratch);
         let fits =
             range.len() >= need && scratch.offset.is_multiple_of(16) && range.end <= self.plan.arena_bytes();
-        if fits { Ok(range) } else { Err(OpFault::Scratch) }
+        if fits { Ok(()) } else { Err(OpFault::Scratch) }
     }
 }
 

@@ -71,7 +71,7 @@ impl Operator for Conv2d {
 
     #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
-        let ranges = convolution_ranges(node, Self::scratch(node));
+        let ranges = convolution_ranges(node);
         if let Some((input, scratch, output)) = split(arena, ranges)
             && let Ok(conv) = convolution(node)
         {

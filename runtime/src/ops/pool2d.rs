@@ -1,9 +1,10 @@
 //! What [`AveragePool2d`](super::AveragePool2d) and [`MaxPool2d`](super::MaxPool2d) share.
 
 use super::check::{check_activation, check_same_quantization};
+use super::convolution::window;
 use crate::error::OpFault;
 use crate::format::Pool2dParams;
-use crate::kernels::window::{Axis, Window};
+use crate::kernels::window::Window;
 use crate::operator::{Node, check_disjoint};
 
 /// The window of a pool.
@@ -11,15 +12,7 @@ use crate::operator::{Node, check_disjoint};
 pub(super) fn pool_window(node: &Node<'_, Pool2dParams>) -> Window {
     let params = node.params;
     let (from, to) = (node.input(0).shape(), node.output(0).shape());
-    let axis = |i: usize| Axis {
-        input: from[1 + i],
-        output: to[1 + i],
-        kernel: params.kernel[i].into(),
-        stride: params.stride[i].into(),
-        dilation: 1,
-        padding: params.padding[i].into(),
-    };
-    Window { y: axis(0), x: axis(1) }
+    window(params.kernel, params.stride, [1, 1], params.padding, from, to)
 }
 
 /// Refuses what either pool cannot compute.

@@ -28,16 +28,20 @@ pub(crate) fn table(table: &[i8; 256], input: &[Cell<i8>], output: &[Cell<i8>]) 
 /// Softmax of rows of `channels` elements; the formula is in [`crate::ops::Softmax`].
 #[inline]
 pub(crate) fn softmax(table: &[u32], channels: usize, input: &[Cell<i8>], output: &[Cell<i8>]) {
-    for (input, output) in input.chunks_exact(channels).zip(output.chunks_exact(channels)) {
-        let max = input.iter().fold(i8::MIN, |max, x| max.max(x.get()));
+    let (mut input, mut output) = (input, output);
+    // The last row leaves nothing to split.
+    while let Some((row, rest)) = input.split_at_checked(channels.max(1)) {
+        let max = row.iter().fold(i8::MIN, |max, x| max.max(x.get()));
         let exp = |x: &Cell<i8>| {
             table.get(usize::from(max.wrapping_sub(x.get()) as u8)).copied().unwrap_or_default()
         };
         // At least table[0] = 2²⁰, the maximum's own; at most 2047 · 2²⁰ < 2³¹.
-        let sum = input.iter().fold(0u32, |sum, x| sum.wrapping_add(exp(x))).max(1);
-        for (x, out) in input.iter().zip(output) {
+        let sum = row.iter().fold(0u32, |sum, x| sum.wrapping_add(exp(x))).max(1);
+        for (x, out) in row.iter().zip(output) {
             let q = ((exp(x) << 8) + sum / 2) / sum;
             out.set((q.min(255) as i32 - 128) as i8);
         }
+        input = rest;
+        output = output.get(row.len()..).unwrap_or_default();
     }
 }
