@@ -71,8 +71,8 @@ pub struct Scored {
     pub q: i8,
 }
 
-/// Classifies every window of the sensor and shows the class on the LED; returns when the sensor ends. False where
-/// the network does not compute here what it computed on the host.
+/// Classifies every window of the sensor and shows the class on the LED; returns when the sensor ends. False, before
+/// any window, where the network does not compute here what it computed on the host.
 ///
 /// # Errors
 /// [`still8::ArenaTooSmall`] with the bytes needed and given.
@@ -84,7 +84,10 @@ pub fn run(
 ) -> Result<bool, still8::ArenaTooSmall> {
     boot::log_plan(plan);
     let mut session = Session::new(plan, arena)?;
-    let passed = matches!(boot::self_test(&mut session), SelfTest::Passed | SelfTest::Absent);
+    if !matches!(boot::self_test(&mut session), SelfTest::Passed | SelfTest::Absent) {
+        // A network that computes otherwise than on the host decides nothing.
+        return Ok(false);
+    }
     let mut queue = Deque::new();
     while fill_inputs(&mut session, sensor, &mut queue) {
         session.run();
@@ -94,7 +97,12 @@ pub fn run(
             blink(board, best.class + 1);
         }
     }
-    Ok(passed)
+    Ok(true)
+}
+
+/// Turns the LED on for good: the plan is refused, or the network does not compute here what it did on the host.
+pub fn show_failure(board: &mut impl Board) {
+    let _ = board.parts().0.set_high();
 }
 
 /// Fills the inputs from the queue; false where the sensor ends before they are full.

@@ -51,8 +51,11 @@ pub struct Measurement {
     /// Not estimated yet.
     pub cycles: Option<f64>,
     pub macs: u64,
-    /// Flash of an application with just this plan, without the plan; `null` on Linux and where it does not fit.
+    /// Flash of an application with just this plan and no log, without the plan: start-up, the plan's check, the
+    /// self-test, kernels, tables. `null` on Linux and where it does not fit.
     pub code_bytes: Option<u64>,
+    /// The same with log lines through the debugger.
+    pub code_log_bytes: Option<u64>,
     pub plan_bytes: usize,
     pub arena_bytes: usize,
     /// The runner's statics.
@@ -118,24 +121,23 @@ fn load(model: &Path, console: Console) -> Result<Network> {
 }
 
 fn measure(network: &Network, core: Core, portable_kernels: bool) -> Result<Measurement> {
-    let golden = network.golden.as_ref();
-    let input = &golden
-        .ok_or_else(|| {
-            Failure::Data(format!("`{}` has no golden input to run; quantize it again", network.name))
-        })?
-        .input;
+    let input = network.golden_input().ok_or_else(|| {
+        Failure::Data(format!("`{}` has no golden input to run; quantize it again", network.name))
+    })?;
     let emulated = boards::emulated(core)?.into_iter();
     let boards: Vec<Board> = emulated.map(|board| Board { portable_kernels, ..board }).collect();
     let family = if portable_kernels { Family::Portable } else { core.family() };
     let emitted = emit(network, family)?;
     let file = emulator::temporary_plan(&emitted.bytes)?;
-    let report = emulator::run_on_first(&boards, file.path(), input, true)?;
+    let report = emulator::run_on_first(&boards, file.path(), &input, true)?;
     let board = boards.iter().find(|board| board.name == report.board && board.memory.is_some());
-    let code_bytes = match board.map(|board| emulator::build(board, Image::App(file.path()))).transpose() {
-        Ok(Some(elf)) => Some(emulator::size(&elf)?.code_bytes(emitted.bytes.len() as u64)),
-        Ok(None) | Err(Failure::Missed(_)) => None,
-        Err(other) => return Err(other),
+    let code = |image| match board.map(|board| emulator::build(board, image)).transpose() {
+        Ok(Some(elf)) => Ok(Some(emulator::size(&elf)?.code_bytes(emitted.bytes.len() as u64))),
+        Ok(None) | Err(Failure::Missed(_)) => Ok(None),
+        Err(other) => Err(other),
     };
+    let code_bytes = code(Image::SilentApp(file.path()))?;
+    let code_log_bytes = code(Image::App(file.path()))?;
     let op = |(index, op): (usize, &crate::network::Op)| Op {
         index,
         name: op.name.clone(),
@@ -155,6 +157,7 @@ fn measure(network: &Network, core: Core, portable_kernels: bool) -> Result<Meas
         cycles: None,
         macs: ops.iter().map(|op| op.macs).sum(),
         code_bytes,
+        code_log_bytes,
         plan_bytes: emitted.bytes.len(),
         arena_bytes: emitted.memory.arena_bytes,
         static_bytes: report.static_bytes,
@@ -201,6 +204,7 @@ pub fn totals(results: &[Measurement]) -> comfy_table::Table {
         "instructions",
         "per MAC",
         "code",
+        "with log",
         "plan",
         "arena",
         "statics",
@@ -215,6 +219,7 @@ pub fn totals(results: &[Measurement]) -> comfy_table::Table {
             result.instructions.map_or_else(|| "-".into(), |n| format!("{n:.0}")),
             result.instructions.map_or_else(|| "-".into(), |n| format!("{:.2}", n / result.macs as f64)),
             bytes(result.code_bytes),
+            bytes(result.code_log_bytes),
             result.plan_bytes.to_string(),
             result.arena_bytes.to_string(),
             bytes(result.static_bytes),

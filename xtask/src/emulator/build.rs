@@ -23,6 +23,8 @@ pub enum Image<'p> {
     Runner,
     /// The application with this plan inside.
     App(&'p Path),
+    /// The application without a log: what a product would ship. Its LED alone shows what it does.
+    SilentApp(&'p Path),
 }
 
 /// Builds an image for a board; returns its ELF file. Safe to call from several threads and processes.
@@ -33,7 +35,8 @@ pub enum Image<'p> {
 pub fn build(board: &Board, image: Image<'_>) -> Result<PathBuf> {
     match image {
         Image::Runner => build_runner(board),
-        Image::App(plan) => build_app(board, plan),
+        Image::App(plan) => build_app(board, plan, true),
+        Image::SilentApp(plan) => build_app(board, plan, false),
     }
 }
 
@@ -47,16 +50,17 @@ fn build_runner(board: &Board) -> Result<PathBuf> {
     if let Some(elf) = built.get(&key) {
         return Ok(elf.clone());
     }
-    let elf = run_cargo(board, "runner", None)?;
+    let elf = run_cargo(board, "runner", None, true)?;
     built.insert(key, elf.clone());
     Ok(elf)
 }
 
-fn build_app(board: &Board, plan: &Path) -> Result<PathBuf> {
+fn build_app(board: &Board, plan: &Path, log: bool) -> Result<PathBuf> {
     let plan = plan.canonicalize().map_err(|error| Failure::data(plan, error))?;
     let bytes = fs::read(&plan).map_err(|error| Failure::data(&plan, error))?;
     let folder = target_dir(board);
-    let image = folder.join(format!("app-{:08x}.elf", still8::crc32::crc32(&bytes)));
+    let kind = if log { "app" } else { "silent" };
+    let image = folder.join(format!("{kind}-{:08x}.elf", still8::crc32::crc32(&bytes)));
     // Applications of one board share a file name: whoever builds holds the lock until it has its copy.
     let copy = || -> std::io::Result<(File, tempfile::NamedTempFile)> {
         fs::create_dir_all(&folder)?;
@@ -65,7 +69,7 @@ fn build_app(board: &Board, plan: &Path) -> Result<PathBuf> {
         Ok((lock, tempfile::NamedTempFile::new_in(&folder)?))
     };
     let (_lock, copy) = copy().map_err(|error| Failure::data(&folder, error))?;
-    let elf = run_cargo(board, "app", Some(&plan))?;
+    let elf = run_cargo(board, "app", Some(&plan), log)?;
     fs::copy(&elf, copy.path()).map_err(|error| Failure::data(&elf, error))?;
     copy.persist(&image).map_err(|error| Failure::data(&image, error))?;
     Ok(image)
@@ -77,12 +81,13 @@ fn target_dir(board: &Board) -> PathBuf {
 }
 
 /// Builds the binary and returns its path.
-fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>) -> Result<PathBuf> {
+fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>, log: bool) -> Result<PathBuf> {
     let std = find_std(&board.target)?;
     let target_dir = target_dir(board);
     let mut command = std.cargo(&board.target);
     let transport = if board.log == Some(Log::Rtt) { "rtt" } else { "semihosting" };
-    let features = if plan.is_some() { format!("app,{transport}") } else { transport.into() };
+    let features = [plan.map(|_| "app"), log.then_some(transport)].into_iter().flatten();
+    let features = features.collect::<Vec<_>>().join(",");
     // The firmware's own configuration is read only by a cargo that runs in its folder.
     command.current_dir(boards::root().join("firmware"));
     command.args(["build", "--release", "--no-default-features", "--features", &features]);
@@ -92,8 +97,12 @@ fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>) -> Result<PathBuf
         Some(plan) => command.env("STILL8_PLAN", plan),
         None => command.env_remove("STILL8_PLAN"),
     };
-    let flags = if board.memory.is_some() { format!("-Ctarget-cpu={}", board.core) } else { String::new() };
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags);
+    // Places of panics are in the image: it shall be the same, and as small, wherever the project lies.
+    let mut flags = vec![format!("--remap-path-prefix={}/=", boards::root().display())];
+    if board.memory.is_some() {
+        flags.push(format!("-Ctarget-cpu={}", board.core));
+    }
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     if board.memory.is_none() {
         command.env(linker_variable(&board.target), "aarch64-linux-gnu-gcc");
     }

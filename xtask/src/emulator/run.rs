@@ -247,7 +247,7 @@ impl Folder {
     }
 }
 
-fn system_command(machine: &str) -> Command {
+pub(super) fn system_command(machine: &str) -> Command {
     let mut command = Command::new("qemu-system-arm");
     command.args(["-M", machine, "-display", "none", "-monitor", "none", "-serial", "none"]);
     command

@@ -14,11 +14,8 @@ pub(crate) fn mean(params: &MeanParams, shape: [usize; 4], input: &[i8], output:
     let [n, h, w, c] = [split(0), split(1), split(2), split(3)];
     let steps = |axis: (usize, usize), i: usize| (axis.1, strides[i]);
     // The two axes inside, which are most of the work, are h and w, or w and c where the sum runs along channels.
-    let (outside, rows, columns) = if c.1 == 1 {
-        ((1, 0), steps(h, 1), steps(w, 2))
-    } else {
-        (steps(h, 1), steps(w, 2), steps(c, 3))
-    };
+    let (outside, rows, columns) =
+        if c.1 == 1 { ((1, 0), steps(h, 1), steps(w, 2)) } else { (steps(h, 1), steps(w, 2), steps(c, 3)) };
     let sum_from = |start: usize| {
         let mut acc = params.channel.bias;
         for n in 0..n.1 {
