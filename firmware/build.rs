@@ -116,9 +116,14 @@ fn emit_memory(out_dir: &Path, memory: &Table) -> Result<(), String> {
             ram + ram_bytes - stack_bytes,
         );
         write(&folder.join("memory.x"), &text)?;
+        // Names of the chip's interrupts; `vectors.rs` has none.
+        write(&folder.join("device.x"), "")?;
         println!("cargo::rustc-link-arg-bin={image}=-L{}", folder.display());
         println!("cargo::rustc-link-arg-bin={image}=-Tlink.x");
-        println!("cargo::rustc-link-arg-bin={image}=-Tdefmt.x");
+        // It asks for a logger, which an image without a log does not have.
+        if env::var_os("CARGO_FEATURE_LOG").is_some() {
+            println!("cargo::rustc-link-arg-bin={image}=-Tdefmt.x");
+        }
     }
     Ok(())
 }

@@ -5,11 +5,12 @@
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::digital::OutputPin;
-use heapless::{Deque, Vec};
+use heapless::Deque;
+use still8::plan::GoldenInput;
 use still8::session::SelfTest;
 use still8::{Align16, Plan, Session};
 
-use crate::{boot, log_line};
+use crate::{LOGS, boot, log_line};
 
 /// Classes that are logged.
 pub const TOP: usize = 3;
@@ -39,24 +40,25 @@ pub trait Sensor {
 
 /// Replays bytes once.
 pub struct GoldenSensor<'a> {
-    rest: &'a [i8],
+    rest: Option<GoldenInput<'a>>,
 }
 
 impl<'a> GoldenSensor<'a> {
     /// Replays the plan's golden input; nothing where it has none.
     pub fn new(plan: &Plan<'a>) -> Self {
-        Self { rest: plan.golden().map_or(&[], |golden| golden.input) }
+        Self { rest: plan.golden().map(|golden| golden.input()) }
     }
 }
 
 impl Sensor for GoldenSensor<'_> {
     fn poll(&mut self, queue: &mut Deque<i8, QUEUE>) -> bool {
-        while let [first, rest @ ..] = self.rest
-            && queue.push_back(*first).is_ok()
+        while !queue.is_full()
+            && let Some(sample) = self.rest.as_mut().and_then(Iterator::next)
         {
-            self.rest = rest;
+            // There is room.
+            let _ = queue.push_back(sample);
         }
-        !(self.rest.is_empty() && queue.is_empty())
+        !queue.is_empty()
     }
 }
 
@@ -69,8 +71,8 @@ pub struct Scored {
     pub q: i8,
 }
 
-/// Classifies every window of the sensor and shows the class on the LED; returns when the sensor ends. False where
-/// the network does not compute here what it computed on the host.
+/// Classifies every window of the sensor and shows the class on the LED; returns when the sensor ends. False, before
+/// any window, where the network does not compute here what it computed on the host.
 ///
 /// # Errors
 /// [`still8::ArenaTooSmall`] with the bytes needed and given.
@@ -82,17 +84,25 @@ pub fn run(
 ) -> Result<bool, still8::ArenaTooSmall> {
     boot::log_plan(plan);
     let mut session = Session::new(plan, arena)?;
-    let passed = matches!(boot::self_test(&mut session), SelfTest::Passed | SelfTest::Absent);
+    if !matches!(boot::self_test(&mut session), SelfTest::Passed | SelfTest::Absent) {
+        // A network that computes otherwise than on the host decides nothing.
+        return Ok(false);
+    }
     let mut queue = Deque::new();
     while fill_inputs(&mut session, sensor, &mut queue) {
         session.run();
-        let best = top_classes(session.output(0).unwrap_or_default());
-        log_classes(plan, &best);
-        if let Some(best) = best.first() {
+        let output = session.output(0).unwrap_or_default();
+        log_classes(plan, output);
+        if let Some(best) = next_class(output, None) {
             blink(board, best.class + 1);
         }
     }
-    Ok(passed)
+    Ok(true)
+}
+
+/// Turns the LED on for good: the plan is refused, or the network does not compute here what it did on the host.
+pub fn show_failure(board: &mut impl Board) {
+    let _ = board.parts().0.set_high();
 }
 
 /// Fills the inputs from the queue; false where the sensor ends before they are full.
@@ -115,25 +125,32 @@ fn fill_inputs(
     true
 }
 
-/// The classes with the largest outputs, best first, the lower index first where two are equal.
-fn top_classes(output: &[i8]) -> Vec<Scored, TOP> {
-    let mut best: Vec<Scored, TOP> = Vec::new();
+/// The class that comes behind `previous` in the order of outputs, largest first, the lower index first where two are
+/// equal; the first of all behind `None`.
+fn next_class(output: &[i8], previous: Option<Scored>) -> Option<Scored> {
+    let mut best: Option<Scored> = None;
     for (class, &q) in output.iter().enumerate() {
-        let place = best.iter().position(|other| other.q < q).unwrap_or(best.len());
-        if place < TOP {
-            best.truncate(TOP - 1);
-            // There is room after the truncation.
-            let _ = best.insert(place, Scored { class, q });
+        let behind = previous.is_none_or(|p| q < p.q || q == p.q && class > p.class);
+        if behind && best.is_none_or(|best| q > best.q) {
+            best = Some(Scored { class, q });
         }
     }
     best
 }
 
-fn log_classes(plan: &Plan<'_>, best: &[Scored]) {
-    let Some(output) = plan.output(0) else { return };
-    for (rank, scored) in best.iter().enumerate() {
-        let score = output.quantization.dequantize(scored.q);
-        log_line!("{}: class {} score {} (int8 {})", rank + 1, scored.class, score, scored.q);
+/// Logs the best [`TOP`] classes.
+fn log_classes(plan: &Plan<'_>, output: &[i8]) {
+    // Without a log nothing below is seen, and nothing shall be computed for it.
+    if !LOGS {
+        return;
+    }
+    let Some(port) = plan.output(0) else { return };
+    let mut previous = None;
+    for rank in 1..=TOP {
+        let Some(scored) = next_class(output, previous) else { return };
+        let score = port.quantization.dequantize(scored.q);
+        log_line!("{}: class {} score {} (int8 {})", rank, scored.class, score, scored.q);
+        previous = Some(scored);
     }
 }
 
@@ -155,9 +172,14 @@ mod tests {
 
     #[test]
     fn best_come_first_and_ties_by_index() {
-        let classes: std::vec::Vec<usize> =
-            top_classes(&[3, 9, -1, 9, 4]).iter().map(|scored| scored.class).collect();
-        assert_eq!(classes, [1, 3, 4]);
-        assert_eq!(top_classes(&[7]).len(), 1);
+        let output = [3, 9, -1, 9, 4];
+        let mut classes = std::vec::Vec::new();
+        let mut previous = None;
+        while let Some(next) = next_class(&output, previous) {
+            classes.push(next.class);
+            previous = Some(next);
+        }
+        assert_eq!(classes, [1, 3, 4, 0, 2]);
+        assert_eq!(next_class(&[], None), None);
     }
 }

@@ -3,6 +3,9 @@
 #![cfg_attr(target_os = "none", no_std)]
 #![deny(unstable_features)]
 
+/// Whether log lines of this image go anywhere.
+pub const LOGS: bool = cfg!(any(feature = "log", not(target_os = "none")));
+
 pub mod app;
 pub mod boot;
 mod log;
@@ -17,8 +20,10 @@ use defmt_semihosting as _;
 
 #[cfg(target_os = "none")]
 pub mod board;
-#[cfg(target_os = "none")]
+#[cfg(all(target_os = "none", feature = "semihosting"))]
 pub mod clock;
+#[cfg(mainline)]
+mod mem_functions;
 #[cfg(target_os = "none")]
 pub mod cycles;
 #[cfg(target_os = "none")]
@@ -33,6 +38,8 @@ pub use panic::stop;
 pub mod sequences;
 #[cfg(target_os = "none")]
 pub mod stack;
+#[cfg(target_os = "none")]
+mod vectors;
 
 /// The two places that a runner reads its input from.
 pub mod host {

@@ -1,9 +1,19 @@
 //! The end of a program that went wrong: one log line, then exit status 101 or, on a real board, the debugger.
+//!
+//! Without `log` a panic stops the core and a hard fault loops in the handler of `cortex-m-rt`.
 
 use core::panic::PanicInfo;
 
+#[cfg(feature = "log")]
 use cortex_m_rt::{ExceptionFrame, exception};
 
+#[cfg(not(feature = "log"))]
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    stop(101)
+}
+
+#[cfg(feature = "log")]
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     // The message would pull in `core::fmt`; the place is enough to find it.
@@ -16,6 +26,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 
 /// # Safety
 /// Called by the core only.
+#[cfg(feature = "log")]
 #[exception]
 unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
     defmt::error!("hard fault at {:#010x}, called from {:#010x}", frame.pc(), frame.lr());

@@ -23,11 +23,11 @@ pub enum PlanError {
     },
     /// The bytes are not a plan.
     NotAPlan,
-    /// Written by another format version.
+    /// Written in a format version that this runtime does not read.
     Version {
         /// Version of the plan.
         plan: u16,
-        /// Version of this runtime.
+        /// Latest version of this runtime.
         runtime: u16,
     },
     /// The checksum does not match: the bytes were changed or damaged.
@@ -129,7 +129,7 @@ impl fmt::Display for PlanError {
             }
             Self::Version { plan, runtime } => write!(
                 f,
-                "the plan has format version {plan}, this runtime reads version {runtime}; quantize the model again or update"
+                "the plan has format version {plan}, this runtime reads 1 to {runtime}; quantize the model again or update"
             ),
             Self::Checksum { stored, computed } => write!(
                 f,

@@ -14,8 +14,8 @@ compile_error!("plans are little-endian and read in place; big-endian hosts are 
 
 /// First bytes of every plan. The line ends reveal a transfer in text mode.
 pub const MAGIC: [u8; 8] = *b"still8\r\n";
-/// Version of the layout described here.
-pub const FORMAT_VERSION: u16 = 1;
+/// Version of the layout described here. Differences of earlier ones, which are read as well, stand with their records.
+pub const FORMAT_VERSION: u16 = 2;
 /// Alignment of the file in memory, of its sections and of the arena, in bytes.
 pub const ALIGNMENT: usize = 16;
 /// Largest rank of a graph input or output.
@@ -303,7 +303,8 @@ pub struct IoRecord {
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct GoldenHeader {
-    /// Bytes of all inputs, device layout, in order.
+    /// Bytes that follow of all inputs, device layout, in order. Fewer than the inputs have repeat until these are
+    /// full (in format 1 all are there): byte i of the inputs is byte i mod `input_bytes`.
     pub input_bytes: u32,
     /// Bytes of all outputs, device layout, in order.
     pub output_bytes: u32,
@@ -468,7 +469,8 @@ pub struct ConcatParams {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct SoftmaxParams {
-    /// 256 `u32`s: entry d is round(2²⁰ · exp(−scale · d)).
+    /// At most 256 `u32`s: entry d is round(2²⁰ · exp(−scale · d)). Those past the end are 0 (in format 1 all are
+    /// there).
     pub table: DataRef,
 }
 

@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod arena;
+pub mod crc32;
 pub mod error;
 pub mod format;
 pub mod include;

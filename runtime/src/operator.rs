@@ -3,10 +3,13 @@
 //! Dispatch goes through an [`OpTable`] that names the operators of an image, so that the linker drops the kernels
 //! of all others.
 
+use core::ops::{Deref, Range};
+
 use bytemuck::{AnyBitPattern, Pod};
 
 use crate::error::OpFault;
 use crate::format::{DataRef, DataType, Family, OP_CODES, OpCode, OpRecord, TensorRecord};
+use crate::ops;
 use crate::plan::Plan;
 
 /// One operator: implemented by the unit types of [`ops`](mod@crate::ops).
@@ -27,37 +30,54 @@ pub trait Operator {
 
 /// An operator as an operator table holds it.
 #[derive(Clone, Copy)]
-pub struct OpEntry {
+pub struct OpEntry(&'static Functions);
+
+/// What the executor calls, once for each operator of an image.
+struct Functions {
     code: OpCode,
-    name: &'static str,
-    pub(crate) check: fn(&Plan<'_>, &OpRecord) -> Result<(), OpFault>,
-    pub(crate) run: fn(&Plan<'_>, &OpRecord, &mut [i8]),
+    check: for<'a> fn(&'a [u8], &'a Operands<'a>) -> Result<(), OpFault>,
+    run: for<'a> fn(&'a [u8], &'a Operands<'a>, &mut [i8]),
 }
 
 impl OpEntry {
     /// The entry of operator `O`.
     pub const fn of<O: Operator>() -> Self {
-        Self {
-            code: O::CODE,
-            name: O::NAME,
-            check: |plan, op| O::check(&Node::new(plan, op)?),
-            run: |plan, op, arena| {
-                // A checked op always has a node.
-                if let Ok(node) = Node::new(plan, op) {
-                    O::run(&node, arena);
-                }
-            },
+        const {
+            Self(&Functions {
+                code: O::CODE,
+                check: |params, operands| O::check(&Node::new(params, operands)?),
+                run: |params, operands, arena| {
+                    // A checked op always has a node.
+                    if let Ok(node) = Node::new(params, operands) {
+                        O::run(&node, arena);
+                    }
+                },
+            })
         }
     }
 
     /// The operator's number.
     pub const fn code(&self) -> OpCode {
-        self.code
+        self.0.code
     }
 
     /// The operator's name.
     pub const fn name(&self) -> &'static str {
-        self.name
+        ops::name(self.0.code)
+    }
+
+    #[inline]
+    pub(crate) fn check(&self, plan: &Plan<'_>, op: &OpRecord) -> Result<(), OpFault> {
+        let (params, operands) = Operands::with_params(plan, op)?;
+        (self.0.check)(params, &operands)
+    }
+
+    #[inline]
+    pub(crate) fn run(&self, plan: &Plan<'_>, op: &OpRecord, arena: &mut [i8]) {
+        // A checked op always has parameters and operands.
+        if let Ok((params, operands)) = Operands::with_params(plan, op) {
+            (self.0.run)(params, &operands, arena);
+        }
     }
 }
 
@@ -73,18 +93,20 @@ impl OpTable {
         let mut entries = [None; OP_CODES];
         let mut i = 0;
         while i < operators.len() {
-            entries[operators[i].code as usize] = Some(operators[i]);
+            entries[operators[i].code() as usize] = Some(operators[i]);
             i += 1;
         }
         Self { entries }
     }
 
     /// The operator with this code.
+    #[inline]
     pub fn get(&self, code: u16) -> Option<&OpEntry> {
         self.entries.get(usize::from(code))?.as_ref()
     }
 
     /// All operators of the table, by code.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &OpEntry> {
         self.entries.iter().flatten()
     }
@@ -107,55 +129,78 @@ macro_rules! ops {
 pub struct Node<'a, P> {
     /// The parameters.
     pub params: &'a P,
-    plan: &'a Plan<'a>,
-    operands: &'a [u16],
-    inputs: usize,
+    operands: &'a Operands<'a>,
 }
 
 impl<'a, P: AnyBitPattern> Node<'a, P> {
     /// # Errors
-    /// [`OpFault`] where parameters or operands lie outside their sections.
-    fn new(plan: &'a Plan<'a>, op: &OpRecord) -> Result<Self, OpFault> {
-        let start = op.params as usize;
-        let bytes = start.checked_add(size_of::<P>()).and_then(|end| plan.params().get(start..end));
-        let params = bytes
-            .filter(|_| usize::from(op.params_bytes) == size_of::<P>())
-            .and_then(|bytes| bytemuck::try_from_bytes(bytes).ok())
-            .ok_or(OpFault::Params)?;
-        let operands = plan.operands_of(op).ok_or(OpFault::Operands)?;
-        Ok(Self { params, plan, operands, inputs: usize::from(op.inputs) })
+    /// [`OpFault::Params`] where the bytes are of another size.
+    #[inline]
+    fn new(params: &'a [u8], operands: &'a Operands<'a>) -> Result<Self, OpFault> {
+        let params = bytemuck::try_from_bytes(params).map_err(|_| OpFault::Params)?;
+        Ok(Self { params, operands })
     }
 }
 
-impl<'a, P> Node<'a, P> {
-    /// Refuses another number of operands, types other than int8 and tensors without elements.
-    pub(crate) fn expect_int8_operands(&self, inputs: usize, outputs: usize) -> Result<(), OpFault> {
-        self.expect_operands(inputs, outputs)?;
-        (0..inputs).try_for_each(|i| self.input(i).expect_int8())?;
-        (0..outputs).try_for_each(|i| self.output(i).expect_int8())
+impl<'a, P> Deref for Node<'a, P> {
+    type Target = Operands<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Operands<'a> {
+        self.operands
+    }
+}
+
+/// The operands of one op: all of a [`Node`] that does not depend on its parameters' type, so that it is compiled
+/// once.
+pub struct Operands<'a> {
+    plan: &'a Plan<'a>,
+    tensors: &'a [u16],
+    inputs: usize,
+}
+
+impl<'a> Operands<'a> {
+    /// The bytes of an op's parameter struct, and its operands.
+    #[inline]
+    fn with_params(plan: &'a Plan<'a>, op: &OpRecord) -> Result<(&'a [u8], Self), OpFault> {
+        let start = op.params as usize;
+        let params = start.checked_add(op.params_bytes.into()).and_then(|end| plan.params().get(start..end));
+        let tensors = plan.operands_of(op).ok_or(OpFault::Operands)?;
+        Ok((params.ok_or(OpFault::Params)?, Self { plan, tensors, inputs: op.inputs.into() }))
     }
 
-    /// Refuses another number of operands.
-    pub(crate) fn expect_operands(&self, inputs: usize, outputs: usize) -> Result<(), OpFault> {
-        let found = (self.inputs, self.operands.len() - self.inputs);
-        if found == (inputs, outputs) { Ok(()) } else { Err(OpFault::Operands) }
+    /// Refuses another number of operands, types other than int8 and tensors without elements.
+    #[inline]
+    pub(crate) fn expect_int8(&self, inputs: usize, outputs: usize) -> Result<(), OpFault> {
+        if self.inputs != inputs || self.tensors.len() != inputs + outputs {
+            return Err(OpFault::Operands);
+        }
+        (0..self.tensors.len()).try_for_each(|i| self.operand(i).expect_int8())
     }
 
     /// Number of inputs.
+    #[inline]
     pub(crate) fn input_count(&self) -> usize {
         self.inputs
+    }
+
+    /// Operand `i`, inputs first; of a checked op with its operands this is always one of the plan's tensors.
+    #[inline]
+    fn operand(&self, i: usize) -> Tensor<'a> {
+        let index = self.tensors.get(i).copied().unwrap_or_default();
+        Tensor::new(self.plan.tensors().get(usize::from(index)).unwrap_or(&Tensor::NONE))
     }
 
     /// Input `i`, which must exist.
     #[inline]
     pub(crate) fn input(&self, i: usize) -> Tensor<'a> {
-        Tensor::new(&self.plan.tensors()[usize::from(self.operands[i])])
+        self.operand(i)
     }
 
     /// Output `i`, which must exist.
     #[inline]
     pub(crate) fn output(&self, i: usize) -> Tensor<'a> {
-        Tensor::new(&self.plan.tensors()[usize::from(self.operands[self.inputs + i])])
+        self.operand(self.inputs + i)
     }
 
     /// The plan's weight order.
@@ -170,49 +215,55 @@ impl<'a, P> Node<'a, P> {
     /// [`OpFault::Data`] where it lies outside, is misaligned or does not hold whole `T`s.
     #[inline]
     pub(crate) fn data<T: AnyBitPattern>(&self, data: DataRef) -> Result<&'a [T], OpFault> {
-        let start = data.offset as usize;
-        let end = start.checked_add(data.bytes as usize).ok_or(OpFault::Data)?;
-        let bytes = self.plan.data().get(start..end).ok_or(OpFault::Data)?;
+        let bytes = self.bytes(data).ok_or(OpFault::Data)?;
         bytemuck::try_cast_slice(bytes).map_err(|_| OpFault::Data)
     }
 
+    #[inline]
+    fn bytes(&self, data: DataRef) -> Option<&'a [u8]> {
+        let start = data.offset as usize;
+        self.plan.data().get(start..start.checked_add(data.bytes as usize)?)
+    }
+
     /// The arena range of scratch memory that must hold at least `need` bytes, 16-byte aligned.
-    pub(crate) fn check_scratch(
-        &self,
-        scratch: DataRef,
-        need: usize,
-    ) -> Result<core::ops::Range<usize>, OpFault> {
+    #[inline]
+    pub(crate) fn check_scratch(&self, scratch: DataRef, need: usize) -> Result<(), OpFault> {
         let range = scratch_range(scratch);
         let fits =
             range.len() >= need && scratch.offset.is_multiple_of(16) && range.end <= self.plan.arena_bytes();
-        if fits { Ok(range) } else { Err(OpFault::Scratch) }
+        if fits { Ok(()) } else { Err(OpFault::Scratch) }
     }
 }
 
 /// The arena range of scratch memory.
 #[inline]
-pub(crate) fn scratch_range(scratch: DataRef) -> core::ops::Range<usize> {
+pub(crate) fn scratch_range(scratch: DataRef) -> Range<usize> {
     scratch.offset as usize..(scratch.offset as usize).saturating_add(scratch.bytes as usize)
 }
 
-/// Refuses ranges of which any two share a byte.
-pub(crate) fn check_disjoint(ranges: &[core::ops::Range<usize>]) -> Result<(), OpFault> {
-    for (i, a) in ranges.iter().enumerate() {
-        for b in &ranges[i + 1..] {
-            if !a.is_empty() && !b.is_empty() && a.start < b.end && b.start < a.end {
-                return Err(OpFault::Overlap);
-            }
-        }
-    }
-    Ok(())
+/// Input, scratch memory and output of an op that [`check_disjoint`] accepted; none is ever missing then.
+#[inline]
+pub(crate) fn split(arena: &mut [i8], ranges: [Range<usize>; 3]) -> Option<(&[i8], &mut [i8], &mut [i8])> {
+    let [input, scratch, output] = arena.get_disjoint_mut(ranges).ok()?;
+    Some((input, scratch, output))
+}
+
+/// Whether two ranges share a byte.
+#[inline]
+fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.start.max(b.start) < a.end.min(b.end)
+}
+
+/// Refuses ranges of input, scratch memory and output of which any two share a byte.
+#[inline]
+pub(crate) fn check_disjoint([a, b, c]: &[Range<usize>; 3]) -> Result<(), OpFault> {
+    if overlap(a, b) || overlap(a, c) || overlap(b, c) { Err(OpFault::Overlap) } else { Ok(()) }
 }
 
 /// Refuses ranges that share bytes without being the same.
-pub(crate) fn check_in_place(
-    input: &core::ops::Range<usize>,
-    output: &core::ops::Range<usize>,
-) -> Result<(), OpFault> {
-    if input == output { Ok(()) } else { check_disjoint(&[input.clone(), output.clone()]) }
+#[inline]
+pub(crate) fn check_in_place(input: &Range<usize>, output: &Range<usize>) -> Result<(), OpFault> {
+    if input != output && overlap(input, output) { Err(OpFault::Overlap) } else { Ok(()) }
 }
 
 /// A tensor of a checked plan.
@@ -222,6 +273,16 @@ pub(crate) struct Tensor<'a> {
 }
 
 impl<'a> Tensor<'a> {
+    /// Of no type and without elements, so that every check refuses it.
+    const NONE: TensorRecord = TensorRecord {
+        offset: 0,
+        shape: [0; 4],
+        zero_point: 0,
+        scale: 0.0,
+        dtype: u8::MAX,
+        reserved: [0; 3],
+    };
+
     #[inline]
     pub(crate) fn new(record: &'a TensorRecord) -> Self {
         Self { record }
@@ -230,20 +291,23 @@ impl<'a> Tensor<'a> {
     /// Shape `[n, h, w, c]`.
     #[inline]
     pub(crate) fn shape(&self) -> [usize; 4] {
-        self.record.shape.map(|d| d as usize)
+        let [n, h, w, c] = self.record.shape;
+        [n as usize, h as usize, w as usize, c as usize]
     }
 
     /// Number of elements.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.shape().iter().product()
+        let [n, h, w, c] = self.shape();
+        // The tensor's bytes lie in the arena, as the plan's check found.
+        n.wrapping_mul(h).wrapping_mul(w).wrapping_mul(c)
     }
 
     /// Arena range of an int8 tensor.
     #[inline]
-    pub(crate) fn range(&self) -> core::ops::Range<usize> {
+    pub(crate) fn range(&self) -> Range<usize> {
         let start = self.record.offset as usize;
-        start..start + self.len()
+        start..start.wrapping_add(self.len())
     }
 
     /// Zero point of an int8 tensor, as [`Self::expect_int8`] checked.
@@ -253,6 +317,7 @@ impl<'a> Tensor<'a> {
     }
 
     /// Refuses other types than int8, and tensors without elements.
+    #[inline]
     pub(crate) fn expect_int8(&self) -> Result<(), OpFault> {
         let int8 = self.record.dtype == DataType::Int8 as u8 && i8::try_from(self.record.zero_point).is_ok();
         if !int8 {
@@ -262,11 +327,13 @@ impl<'a> Tensor<'a> {
     }
 
     /// Real value of one step.
+    #[inline]
     pub(crate) fn scale(&self) -> f32 {
         self.record.scale
     }
 
     /// Whether the other tensor maps integers to the same reals.
+    #[inline]
     pub(crate) fn same_quantization(&self, other: &Self) -> bool {
         self.record.zero_point == other.record.zero_point
             && self.record.scale.to_bits() == other.record.scale.to_bits()

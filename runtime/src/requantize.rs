@@ -68,6 +68,7 @@ pub const fn offset(zero_point: i8, shift: u8) -> i32 {
 }
 
 /// Whether the record follows the contract for an output with this zero point.
+#[inline]
 pub fn is_valid(channel: &ChannelRecord, zero_point: i8) -> bool {
     let top = *SHIFT_RANGE.end();
     SHIFT_RANGE.contains(&channel.shift)

@@ -1,9 +1,10 @@
 //! Runs a checked plan in the caller's arena.
 
 use crate::arena::Align16;
+use crate::crc32::crc32;
 use crate::error::ArenaTooSmall;
 use crate::operator::Tensor;
-use crate::plan::{CRC32, Plan};
+use crate::plan::Plan;
 
 /// A plan bound to an arena.
 ///
@@ -36,6 +37,7 @@ impl<'p, 'a> Session<'p, 'a> {
     ///
     /// # Errors
     /// [`ArenaTooSmall`] with the bytes needed and given.
+    #[inline]
     pub fn new(plan: &'p Plan<'p>, arena: &'a mut [Align16]) -> Result<Self, ArenaTooSmall> {
         let bytes = Align16::bytes_mut(arena);
         let have = bytes.len();
@@ -47,6 +49,7 @@ impl<'p, 'a> Session<'p, 'a> {
     }
 
     /// Clears the state that lives on between calls.
+    #[inline]
     pub fn reset(&mut self) {
         let state = self.plan.header().state_bytes as usize;
         if let Some(state) = self.arena.get_mut(..state) {
@@ -55,23 +58,27 @@ impl<'p, 'a> Session<'p, 'a> {
     }
 
     /// The plan.
+    #[inline]
     pub fn plan(&self) -> &'p Plan<'p> {
         self.plan
     }
 
     /// Graph input `i`, device layout, `None` past the last. Write all of it before each [`Self::run`].
+    #[inline]
     pub fn input(&mut self, i: usize) -> Option<&mut [i8]> {
-        let range = Tensor::new(self.plan.input(i)?.tensor).range();
+        let range = Tensor::new(self.plan.input_tensor(i)?).range();
         self.arena.get_mut(range)
     }
 
     /// Graph output `i`, device layout, `None` past the last.
+    #[inline]
     pub fn output(&self, i: usize) -> Option<&[i8]> {
-        let range = Tensor::new(self.plan.output(i)?.tensor).range();
+        let range = Tensor::new(self.plan.output_tensor(i)?).range();
         self.arena.get(range)
     }
 
     /// One inference: reads the inputs and writes the outputs. Cannot fail and does not allocate.
+    #[inline]
     pub fn run(&mut self) {
         self.run_observed(|_, _| ());
     }
@@ -81,13 +88,14 @@ impl<'p, 'a> Session<'p, 'a> {
     pub fn run_observed(&mut self, mut observer: impl FnMut(usize, &[i8])) {
         for (index, op) in self.plan.ops().iter().enumerate() {
             if let Some(entry) = self.plan.table().get(op.op) {
-                (entry.run)(self.plan, op, self.arena);
+                entry.run(self.plan, op, self.arena);
             }
             observer(index, self.op_output(index).unwrap_or_default());
         }
     }
 
     /// The first output of op `index`, valid until a later op reuses its place.
+    #[inline]
     fn op_output(&self, index: usize) -> Option<&[i8]> {
         let op = self.plan.ops().get(index)?;
         let tensor = self.plan.operands_of(op)?.get(usize::from(op.inputs))?;
@@ -96,22 +104,20 @@ impl<'p, 'a> Session<'p, 'a> {
     }
 
     /// Runs the plan's golden input and compares every op's output with the one computed on the host.
+    #[inline]
     pub fn self_test(&mut self) -> SelfTest {
         let Some(golden) = self.plan.golden() else {
             return SelfTest::Absent;
         };
-        let mut rest = golden.input;
+        let mut bytes = golden.input();
         for i in 0..self.plan.input_count() {
-            if let Some(input) = self.input(i)
-                && let Some((bytes, tail)) = rest.split_at_checked(input.len())
-            {
-                input.copy_from_slice(bytes);
-                rest = tail;
+            for (element, byte) in self.input(i).unwrap_or_default().iter_mut().zip(&mut bytes) {
+                *element = byte;
             }
         }
         let mut failed = None;
         self.run_observed(|op, output| {
-            let crc = CRC32.checksum(bytemuck::cast_slice(output));
+            let crc = crc32(bytemuck::cast_slice(output));
             if failed.is_none() && golden.op_crcs.get(op) != Some(&crc) {
                 failed = Some(op);
             }

@@ -67,8 +67,11 @@ fn the_motion_application_fits_the_microbit() {
         return;
     }
     for board in ["microbit", "netduinoplus2", "mps2-an386"] {
-        let report =
-            flash::run(&flash::Options { model: model("motion"), board: board.to_owned() }, QUIET).unwrap();
+        let report = flash::run(
+            &flash::Options { model: model("motion"), board: board.to_owned(), no_log: false },
+            QUIET,
+        )
+        .unwrap();
         assert!(report.log.iter().any(|line| line.contains("golden: PASS")), "{board}: {:?}", report.log);
     }
 }

@@ -76,7 +76,7 @@ pub enum Kind {
     Mean(MeanParams),
     Pad(PadParams),
     Concat(ConcatParams),
-    /// Entry d is round(2²⁰ · exp(−scale · d)).
+    /// Entry d is round(2²⁰ · exp(−scale · d)), 0 past the end.
     Softmax {
         table: Vec<u32>,
     },
@@ -158,7 +158,7 @@ pub struct Port {
 /// A known input and what every op makes of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Golden {
-    /// All inputs, device layout.
+    /// Front of the inputs, device layout, which repeats until they are full: byte i of them is `input[i mod len]`.
     pub input: Vec<i8>,
     /// All outputs, device layout.
     pub output: Vec<i8>,
@@ -195,6 +195,17 @@ impl Network {
             tensor = owner;
         }
         tensor
+    }
+
+    /// Bytes of all inputs.
+    pub fn input_bytes(&self) -> usize {
+        self.inputs.iter().map(|port| self.tensors[port.tensor].len()).sum()
+    }
+
+    /// The whole golden input, device layout; `None` without a self-test.
+    pub fn golden_input(&self) -> Option<Vec<i8>> {
+        let golden = self.golden.as_ref()?;
+        Some(golden.input.iter().copied().cycle().take(self.input_bytes()).collect())
     }
 
     /// Multiply-accumulates of an op.

@@ -96,6 +96,14 @@ pub fn run_until(
     Ok(lines)
 }
 
+/// Starts `command`, which the caller ends.
+///
+/// # Errors
+/// As [`run`].
+pub fn start(command: &mut Command, remedy: &str) -> Result<Child> {
+    command.spawn().map_err(|error| not_started(command, &error, remedy))
+}
+
 /// The command line as one would type it.
 pub fn command_line(command: &Command) -> String {
     std::iter::once(command.get_program()).chain(command.get_args()).map(quote).collect::<Vec<_>>().join(" ")

@@ -6,7 +6,7 @@
 mod bare {
     use still8::Align16;
     use still8_firmware::app::{self, GoldenSensor};
-    use still8_firmware::{board, stop};
+    use still8_firmware::{board, log_line, stop};
 
     still8::include_plan!(mod network = env!(
         "STILL8_PLAN",
@@ -19,21 +19,24 @@ mod bare {
         static mut ARENA: [Align16; Align16::count(network::ARENA_BYTES)] =
             [Align16::ZERO; Align16::count(network::ARENA_BYTES)];
 
-        let plan = match network::plan() {
-            Ok(plan) => plan,
+        let Some(mut board) = board::take() else { stop(1) };
+        let passed = match network::plan() {
+            Ok(plan) => match app::run(&mut board, &plan, ARENA, &mut GoldenSensor::new(&plan)) {
+                Ok(passed) => passed,
+                Err(error) => {
+                    log_line!("{}", error);
+                    false
+                }
+            },
             Err(error) => {
-                defmt::error!("the plan is refused: {}", error);
-                stop(1)
+                log_line!("the plan is refused: {}", error);
+                false
             }
         };
-        let Some(mut board) = board::take() else { stop(1) };
-        match app::run(&mut board, &plan, ARENA, &mut GoldenSensor::new(&plan)) {
-            Ok(passed) => stop(i32::from(!passed)),
-            Err(error) => {
-                defmt::error!("{}", error);
-                stop(1)
-            }
+        if !passed {
+            app::show_failure(&mut board);
         }
+        stop(i32::from(!passed))
     }
 }
 

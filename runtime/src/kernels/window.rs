@@ -29,6 +29,7 @@ pub(crate) struct Axis {
 
 impl Axis {
     /// Refuses zero sizes and steps, and positions past the limit.
+    #[inline]
     pub fn check(&self) -> Result<(), OpFault> {
         if self.kernel == 0 || self.stride == 0 || self.dilation == 0 || self.padding > u16::MAX.into() {
             return Err(OpFault::Value);
@@ -89,6 +90,7 @@ pub(crate) struct Window {
 
 impl Window {
     /// Refuses what [`Axis::check`] refuses.
+    #[inline]
     pub fn check(&self) -> Result<(), OpFault> {
         self.y.check()?;
         self.x.check()

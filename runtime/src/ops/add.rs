@@ -20,8 +20,9 @@ impl Operator for Add {
     const NAME: &'static str = "Add";
     type Params = AddParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
-        node.expect_int8_operands(2, 1)?;
+        node.expect_int8(2, 1)?;
         let params = node.params;
         check_activation(params.activation_min, params.activation_max)?;
         let size = |x: i32| i64::from(x).abs();
@@ -37,6 +38,7 @@ impl Operator for Add {
         check_in_place(&b.range(), &output.range())
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let cells = core::cell::Cell::from_mut(arena).as_slice_of_cells();
         let [a, b, output] = [node.input(0), node.input(1), node.output(0)].map(|t| cells.get(t.range()));

@@ -3,7 +3,7 @@
 use crate::error::OpFault;
 use crate::format::{OpCode, Pool2dParams};
 use crate::kernels;
-use crate::operator::{Node, Operator};
+use crate::operator::{Node, Operator, split};
 use crate::ops::pool2d::{check_pool, pool_window};
 
 /// `output[n, y, x, c] = clamp(floor((2 · Σ x + count) ⁄ (2 · count)))` over the window of y and x.
@@ -21,13 +21,15 @@ impl Operator for AveragePool2d {
     const NAME: &'static str = "AveragePool2d";
     type Params = Pool2dParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         check_pool(node)
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let (from, to) = (node.input(0), node.output(0));
-        if let Ok([input, output]) = arena.get_disjoint_mut([from.range(), to.range()]) {
+        if let Some((input, _, output)) = split(arena, [from.range(), 0..0, to.range()]) {
             let window = pool_window(node);
             kernels::average_pool2d(&window, node.params, from.zero_point(), from.shape()[3], input, output);
         }

@@ -6,6 +6,7 @@ use crate::operator::Tensor;
 use crate::requantize;
 
 /// Refuses weights of another length or below −127. `flips` are those of their [order](crate::packing::MatrixOrder).
+#[inline]
 pub(super) fn check_weights(weights: &[i8], flips: [i8; 2], need: Option<usize>) -> Result<(), OpFault> {
     if Some(weights.len()) != need {
         return Err(OpFault::Data);
@@ -15,6 +16,7 @@ pub(super) fn check_weights(weights: &[i8], flips: [i8; 2], need: Option<usize>)
 }
 
 /// Refuses another number of channels, and channels outside the numbers contract.
+#[inline]
 pub(super) fn check_channels(channels: &[ChannelRecord], need: usize, zero_point: i8) -> Result<(), OpFault> {
     if channels.len() != need {
         return Err(OpFault::Data);
@@ -26,11 +28,13 @@ pub(super) fn check_channels(channels: &[ChannelRecord], need: usize, zero_point
 }
 
 /// Refuses an empty range of outputs.
+#[inline]
 pub(super) fn check_activation(min: i8, max: i8) -> Result<(), OpFault> {
     if min <= max { Ok(()) } else { Err(OpFault::Value) }
 }
 
 /// Refuses tensors whose integers stand for different reals.
+#[inline]
 pub(super) fn check_same_quantization(a: &Tensor<'_>, b: &Tensor<'_>) -> Result<(), OpFault> {
     if a.same_quantization(b) { Ok(()) } else { Err(OpFault::Quantization) }
 }

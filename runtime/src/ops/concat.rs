@@ -3,7 +3,7 @@
 use crate::error::OpFault;
 use crate::format::{ConcatParams, OpCode};
 use crate::kernels;
-use crate::operator::{Node, Operator, check_disjoint};
+use crate::operator::{Node, Operator, check_disjoint, split};
 use crate::ops::check::check_same_quantization;
 
 /// The inputs one behind the other along `axis`.
@@ -17,9 +17,10 @@ impl Operator for Concat {
     const NAME: &'static str = "Concat";
     type Params = ConcatParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         let inputs = node.input_count();
-        node.expect_int8_operands(inputs, 1)?;
+        node.expect_int8(inputs, 1)?;
         let axis = usize::from(node.params.axis);
         if axis >= 4 {
             return Err(OpFault::Value);
@@ -29,7 +30,7 @@ impl Operator for Concat {
         for i in 0..inputs {
             let input = node.input(i);
             check_same_quantization(&input, &output)?;
-            check_disjoint(&[input.range(), output.range()])?;
+            check_disjoint(&[input.range(), 0..0, output.range()])?;
             let mut shape = input.shape();
             size = size.checked_add(shape[axis]).ok_or(OpFault::Shape)?;
             shape[axis] = output.shape()[axis];
@@ -40,6 +41,7 @@ impl Operator for Concat {
         if size == output.shape()[axis] { Ok(()) } else { Err(OpFault::Shape) }
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let axis = usize::from(node.params.axis);
         let block = |shape: [usize; 4]| shape.iter().skip(axis).product::<usize>();
@@ -48,7 +50,7 @@ impl Operator for Concat {
         for i in 0..node.input_count() {
             let input = node.input(i);
             let (from, to) = (block(input.shape()), block(output.shape()));
-            if let Ok([input, output]) = arena.get_disjoint_mut([input.range(), output.range()]) {
+            if let Some((input, _, output)) = split(arena, [input.range(), 0..0, output.range()]) {
                 kernels::concat(from, to, offset, input, output);
             }
             offset += from;

@@ -3,7 +3,7 @@
 use crate::error::OpFault;
 use crate::format::{Conv2dParams, Family, OpCode};
 use crate::kernels;
-use crate::operator::{Node, Operator};
+use crate::operator::{Node, Operator, split};
 use crate::ops::check::check_weights;
 use crate::ops::convolution::{
     check_convolution, check_scratch, convolution, convolution_ranges, scratch_bytes,
@@ -33,6 +33,7 @@ impl Conv2d {
     ///   and one as int8 where c_in is no multiple of four.
     /// - dsp1, one group: as release 0.1 did, two windows rounded up to a multiple of four bytes, none for a pointwise
     ///   convolution whose c_in is one.
+    #[inline]
     pub fn scratch_bytes(
         family: Family,
         params: &Conv2dParams,
@@ -64,6 +65,7 @@ impl Conv2d {
         }
     }
 
+    #[inline]
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {
         scratch_bytes(node, Self::scratch_bytes)
     }
@@ -74,6 +76,7 @@ impl Operator for Conv2d {
     const NAME: &'static str = "Conv2d";
     type Params = Conv2dParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         let conv = check_convolution(node)?;
         let order = conv.matrix_order();
@@ -82,9 +85,10 @@ impl Operator for Conv2d {
         check_scratch(node, Self::scratch(node))
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
-        let ranges = convolution_ranges(node, Self::scratch(node));
-        if let Ok([input, scratch, output]) = arena.get_disjoint_mut(ranges)
+        let ranges = convolution_ranges(node);
+        if let Some((input, scratch, output)) = split(arena, ranges)
             && let Ok(conv) = convolution(node)
         {
             kernels::conv2d(&conv, input, scratch, output);

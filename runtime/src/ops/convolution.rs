@@ -9,26 +9,35 @@ use crate::kernels::convolution::Convolution;
 use crate::kernels::window::{Axis, Window};
 use crate::operator::{Node, check_disjoint, scratch_range};
 
-/// The window of a convolution from `[n, h, w, c]` to `[n, h, w, c]`.
-pub(super) fn window(params: &Conv2dParams, from: [usize; 4], to: [usize; 4]) -> Window {
+/// The window of an operator on images `from`, `to`; all else is down, then to the right.
+#[inline]
+pub(super) fn window(
+    kernel: [u16; 2],
+    stride: [u16; 2],
+    dilation: [u16; 2],
+    padding: [u16; 2],
+    from: [usize; 4],
+    to: [usize; 4],
+) -> Window {
     let axis = |i: usize| Axis {
         input: from[1 + i],
         output: to[1 + i],
-        kernel: params.kernel[i].into(),
-        stride: params.stride[i].into(),
-        dilation: params.dilation[i].into(),
-        padding: params.padding[i].into(),
+        kernel: kernel[i].into(),
+        stride: stride[i].into(),
+        dilation: dilation[i].into(),
+        padding: padding[i].into(),
     };
     Window { y: axis(0), x: axis(1) }
 }
 
 /// The convolution that a node with operands describes. Checks places and sizes of the data, no values.
+#[inline]
 pub(super) fn convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Convolution<'a>, OpFault> {
     let params = node.params;
     let (input, output) = (node.input(0), node.output(0));
     let (from, to) = (input.shape(), output.shape());
     Ok(Convolution {
-        window: window(params, from, to),
+        window: window(params.kernel, params.stride, params.dilation, params.padding, from, to),
         c_in: from[3],
         c_out: to[3],
         groups: params.groups as usize,
@@ -41,8 +50,9 @@ pub(super) fn convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Convoluti
 }
 
 /// Refuses what either convolution cannot compute, weights apart.
+#[inline]
 pub(super) fn check_convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Convolution<'a>, OpFault> {
-    node.expect_int8_operands(1, 1)?;
+    node.expect_int8(1, 1)?;
     let conv = convolution(node)?;
     conv.window.check()?;
     check_activation(conv.activation.0, conv.activation.1)?;
@@ -57,6 +67,7 @@ pub(super) fn check_convolution<'a>(node: &Node<'a, Conv2dParams>) -> Result<Con
 }
 
 /// Scratch bytes by an operator's rule.
+#[inline]
 pub(super) fn scratch_bytes(
     node: &Node<'_, Conv2dParams>,
     rule: fn(Family, &Conv2dParams, [u32; 4], [u32; 4]) -> usize,
@@ -67,15 +78,14 @@ pub(super) fn scratch_bytes(
 }
 
 /// Refuses scratch memory of fewer bytes, and input, output and scratch that share bytes.
+#[inline]
 pub(super) fn check_scratch(node: &Node<'_, Conv2dParams>, need: usize) -> Result<(), OpFault> {
-    if need > 0 {
-        node.check_scratch(node.params.scratch, need)?;
-    }
-    check_disjoint(&convolution_ranges(node, need))
+    node.check_scratch(node.params.scratch, need)?;
+    check_disjoint(&convolution_ranges(node))
 }
 
-/// Arena ranges of input, scratch and output. Without need the plan's scratch range is not looked at.
-pub(super) fn convolution_ranges(node: &Node<'_, Conv2dParams>, need: usize) -> [Range<usize>; 3] {
-    let scratch = if need == 0 { 0..0 } else { scratch_range(node.params.scratch) };
-    [node.input(0).range(), scratch, node.output(0).range()]
+/// Arena ranges of input, scratch and output.
+#[inline]
+pub(super) fn convolution_ranges(node: &Node<'_, Conv2dParams>) -> [Range<usize>; 3] {
+    [node.input(0).range(), scratch_range(node.params.scratch), node.output(0).range()]
 }

@@ -4,7 +4,7 @@ use crate::error::OpFault;
 use crate::format::{Conv2dParams, Family, OpCode};
 use crate::kernels;
 use crate::kernels::window::Window;
-use crate::operator::{Node, Operator};
+use crate::operator::{Node, Operator, split};
 use crate::ops::check::check_weights;
 use crate::ops::convolution::{
     check_convolution, check_scratch, convolution, convolution_ranges, scratch_bytes, window,
@@ -32,6 +32,7 @@ impl DepthwiseConv2d {
     /// For as many output as input channels, no dilation and at most [`Self::TAPS`] taps the dsp kernel keeps, of four
     /// channels, kernel_h ⁄ 2 + 1 pairs of padded rows at 16 bytes a column, and 2 · (kernel_h ⁄ 2 + 1) arrangements of the
     /// weights; h stands for w in an image that is one column wide. In dsp1 order it is one pixel.
+    #[inline]
     pub fn scratch_bytes(
         family: Family,
         params: &Conv2dParams,
@@ -43,7 +44,8 @@ impl DepthwiseConv2d {
             return 0;
         }
         let [from, to] = [input_shape, output_shape].map(|shape| shape.map(|dim| dim as usize));
-        let Window { y, x } = window(params, from, to).lengthwise();
+        let Window { y, x } =
+            window(params.kernel, params.stride, params.dilation, params.padding, from, to).lengthwise();
         match family {
             Family::Dsp1 => channels,
             Family::Dsp if y.kernel.saturating_mul(x.kernel) <= Self::TAPS && params.dilation == [1, 1] => {
@@ -55,6 +57,7 @@ impl DepthwiseConv2d {
         }
     }
 
+    #[inline]
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {
         scratch_bytes(node, Self::scratch_bytes)
     }
@@ -65,6 +68,7 @@ impl Operator for DepthwiseConv2d {
     const NAME: &'static str = "DepthwiseConv2d";
     type Params = Conv2dParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
         let conv = check_convolution(node)?;
         if conv.groups != conv.c_in {
@@ -76,9 +80,10 @@ impl Operator for DepthwiseConv2d {
         check_scratch(node, Self::scratch(node))
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
-        let ranges = convolution_ranges(node, Self::scratch(node));
-        if let Ok([input, scratch, output]) = arena.get_disjoint_mut(ranges)
+        let ranges = convolution_ranges(node);
+        if let Some((input, scratch, output)) = split(arena, ranges)
             && let Ok(conv) = convolution(node)
         {
             kernels::depthwise_conv2d(&conv, input, scratch, output);

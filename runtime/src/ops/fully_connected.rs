@@ -3,7 +3,7 @@
 use crate::error::OpFault;
 use crate::format::{ChannelRecord, FullyConnectedParams, OpCode};
 use crate::kernels;
-use crate::operator::{Node, Operator, check_disjoint};
+use crate::operator::{Node, Operator, check_disjoint, split};
 use crate::ops::check::{check_activation, check_channels, check_weights};
 use crate::packing::MatrixOrder;
 
@@ -14,6 +14,7 @@ use crate::packing::MatrixOrder;
 pub struct FullyConnected;
 
 impl FullyConnected {
+    #[inline]
     fn order(node: &Node<'_, FullyConnectedParams>) -> MatrixOrder {
         MatrixOrder { family: node.family(), rows: node.output(0).len(), k: node.input(0).len(), dense: true }
     }
@@ -24,20 +25,22 @@ impl Operator for FullyConnected {
     const NAME: &'static str = "FullyConnected";
     type Params = FullyConnectedParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
-        node.expect_int8_operands(1, 1)?;
+        node.expect_int8(1, 1)?;
         let (input, output) = (node.input(0), node.output(0));
-        check_disjoint(&[input.range(), output.range()])?;
+        check_disjoint(&[input.range(), 0..0, output.range()])?;
         check_activation(node.params.activation_min, node.params.activation_max)?;
         let order = Self::order(node);
         check_weights(node.data(node.params.weights)?, order.flips(), order.checked_bytes())?;
         check_channels(node.data(node.params.channels)?, output.len(), output.zero_point())
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let params = node.params;
-        let ranges = [node.input(0).range(), node.output(0).range()];
-        if let Ok([input, output]) = arena.get_disjoint_mut(ranges)
+        let ranges = [node.input(0).range(), 0..0, node.output(0).range()];
+        if let Some((input, _, output)) = split(arena, ranges)
             && let Ok(weights) = node.data(params.weights)
             && let Ok(channels) = node.data::<ChannelRecord>(params.channels)
         {

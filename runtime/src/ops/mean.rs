@@ -3,7 +3,7 @@
 use crate::error::OpFault;
 use crate::format::{MeanParams, OpCode};
 use crate::kernels;
-use crate::operator::{Node, Operator, check_disjoint};
+use crate::operator::{Node, Operator, check_disjoint, split};
 use crate::ops::check::{check_activation, check_channels};
 
 /// `output[…] = requantize(channel.bias + Σ x)` over the axes that the bit mask `axes` names.
@@ -20,8 +20,9 @@ impl Operator for Mean {
     const NAME: &'static str = "Mean";
     type Params = MeanParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
-        node.expect_int8_operands(1, 1)?;
+        node.expect_int8(1, 1)?;
         let (input, output, params) = (node.input(0), node.output(0), node.params);
         check_activation(params.activation_min, params.activation_max)?;
         check_channels(&[params.channel], 1, output.zero_point())?;
@@ -32,12 +33,13 @@ impl Operator for Mean {
         if kept.product::<usize>() != output.len() {
             return Err(OpFault::Shape);
         }
-        check_disjoint(&[input.range(), output.range()])
+        check_disjoint(&[input.range(), 0..0, output.range()])
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let (from, to) = (node.input(0), node.output(0));
-        if let Ok([input, output]) = arena.get_disjoint_mut([from.range(), to.range()]) {
+        if let Some((input, _, output)) = split(arena, [from.range(), 0..0, to.range()]) {
             kernels::mean(node.params, from.shape(), input, output);
         }
     }

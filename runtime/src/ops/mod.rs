@@ -33,7 +33,8 @@ pub use softmax::Softmax;
 pub use table::Table;
 pub use transpose::Transpose;
 
-use crate::operator::OpEntry;
+use crate::format::OpCode;
+use crate::operator::{OpEntry, Operator};
 
 /// Every operator.
 pub const ALL: &[OpEntry] = &[
@@ -50,3 +51,21 @@ pub const ALL: &[OpEntry] = &[
     OpEntry::of::<Transpose>(),
     OpEntry::of::<Table>(),
 ];
+
+/// Name of an operator. Apart from the operators' entries, so that an image without a log holds no names.
+pub const fn name(code: OpCode) -> &'static str {
+    match code {
+        OpCode::Conv2d => Conv2d::NAME,
+        OpCode::DepthwiseConv2d => DepthwiseConv2d::NAME,
+        OpCode::FullyConnected => FullyConnected::NAME,
+        OpCode::Add => Add::NAME,
+        OpCode::AveragePool2d => AveragePool2d::NAME,
+        OpCode::MaxPool2d => MaxPool2d::NAME,
+        OpCode::Mean => Mean::NAME,
+        OpCode::Pad => Pad::NAME,
+        OpCode::Concat => Concat::NAME,
+        OpCode::Softmax => Softmax::NAME,
+        OpCode::Transpose => Transpose::NAME,
+        OpCode::Table => Table::NAME,
+    }
+}

@@ -3,7 +3,7 @@
 use crate::error::OpFault;
 use crate::format::{OpCode, PadParams};
 use crate::kernels;
-use crate::operator::{Node, Operator, check_disjoint};
+use crate::operator::{Node, Operator, check_disjoint, split};
 use crate::ops::check::check_same_quantization;
 
 /// `output[before + i] = input[i]` for every index i of the input; all else is `value`.
@@ -17,8 +17,9 @@ impl Operator for Pad {
     const NAME: &'static str = "Pad";
     type Params = PadParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
-        node.expect_int8_operands(1, 1)?;
+        node.expect_int8(1, 1)?;
         let (input, output) = (node.input(0), node.output(0));
         check_same_quantization(&input, &output)?;
         let (from, to) = (input.shape(), output.shape());
@@ -28,12 +29,13 @@ impl Operator for Pad {
                 return Err(OpFault::Shape);
             }
         }
-        check_disjoint(&[input.range(), output.range()])
+        check_disjoint(&[input.range(), 0..0, output.range()])
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let (from, to) = (node.input(0), node.output(0));
-        if let Ok([input, output]) = arena.get_disjoint_mut([from.range(), to.range()]) {
+        if let Some((input, _, output)) = split(arena, [from.range(), 0..0, to.range()]) {
             let before = node.params.before.map(usize::from);
             kernels::pad(before, node.params.value, (from.shape(), input), (to.shape(), output));
         }

@@ -1,31 +1,26 @@
 //! What [`AveragePool2d`](super::AveragePool2d) and [`MaxPool2d`](super::MaxPool2d) share.
 
 use super::check::{check_activation, check_same_quantization};
+use super::convolution::window;
 use crate::error::OpFault;
 use crate::format::Pool2dParams;
-use crate::kernels::window::{Axis, Window};
+use crate::kernels::window::Window;
 use crate::operator::{Node, check_disjoint};
 
 /// The window of a pool.
+#[inline]
 pub(super) fn pool_window(node: &Node<'_, Pool2dParams>) -> Window {
     let params = node.params;
     let (from, to) = (node.input(0).shape(), node.output(0).shape());
-    let axis = |i: usize| Axis {
-        input: from[1 + i],
-        output: to[1 + i],
-        kernel: params.kernel[i].into(),
-        stride: params.stride[i].into(),
-        dilation: 1,
-        padding: params.padding[i].into(),
-    };
-    Window { y: axis(0), x: axis(1) }
+    window(params.kernel, params.stride, [1, 1], params.padding, from, to)
 }
 
 /// Refuses what either pool cannot compute.
+#[inline]
 pub(super) fn check_pool(node: &Node<'_, Pool2dParams>) -> Result<(), OpFault> {
     // 2 · 128 · 2²² + 2²² < 2³¹: no sum over a window overflows.
     const TAPS_LIMIT: usize = 1 << 22;
-    node.expect_int8_operands(1, 1)?;
+    node.expect_int8(1, 1)?;
     let (input, output) = (node.input(0), node.output(0));
     let window = pool_window(node);
     window.check()?;
@@ -39,5 +34,5 @@ pub(super) fn check_pool(node: &Node<'_, Pool2dParams>) -> Result<(), OpFault> {
     if from[0] != to[0] || from[3] != to[3] {
         return Err(OpFault::Shape);
     }
-    check_disjoint(&[input.range(), output.range()])
+    check_disjoint(&[input.range(), 0..0, output.range()])
 }

@@ -17,8 +17,9 @@ impl Operator for Table {
     const NAME: &'static str = "Table";
     type Params = TableParams;
 
+    #[inline]
     fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
-        node.expect_int8_operands(1, 1)?;
+        node.expect_int8(1, 1)?;
         let table: &[i8] = node.data(node.params.table)?;
         if table.len() != 256 {
             return Err(OpFault::Data);
@@ -30,6 +31,7 @@ impl Operator for Table {
         check_in_place(&input.range(), &output.range())
     }
 
+    #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
         let cells = core::cell::Cell::from_mut(arena).as_slice_of_cells();
         if let Some(input) = cells.get(node.input(0).range())

@@ -74,10 +74,13 @@ pub struct Measurement {
     /// Estimated from the core's published timing, `null` where there is none; on a real board measured.
     pub cycles: Option<f64>,
     pub macs: u64,
-    /// Flash of an application with just this plan, without the plan; `null` on Linux and where it does not fit.
+    /// Flash of an application with just this plan and no log, without the plan: start-up, the plan's check, the
+    /// self-test, kernels, tables. `null` on Linux and where it does not fit.
     pub code_bytes: Option<u64>,
     /// Weights alone, a part of the plan.
     pub weights_bytes: usize,
+    /// The same with log lines through the debugger.
+    pub code_log_bytes: Option<u64>,
     pub plan_bytes: usize,
     pub arena_bytes: usize,
     /// The runner's statics; `null` with `--board`.
@@ -182,9 +185,8 @@ fn candidates(core: Core) -> Result<Vec<Vec<Board>>> {
 }
 
 /// The network's golden input, which is what a measurement runs.
-fn golden_input(network: &Network) -> Result<&[i8]> {
-    let golden = network.golden.as_ref();
-    golden.map(|golden| &golden.input[..]).ok_or_else(|| {
+fn golden_input(network: &Network) -> Result<Vec<i8>> {
+    network.golden_input().ok_or_else(|| {
         Failure::Data(format!("`{}` has no golden input to run; quantize it again", network.name))
     })
 }
@@ -195,26 +197,27 @@ fn measure(network: &Network, boards: &[Board], portable_kernels: bool) -> Resul
     let family = boards.first().map_or(Family::Portable, Board::family);
     let emitted = emit(network, family)?;
     let file = emulator::temporary_plan(&emitted.bytes)?;
-    let report = emulator::run_on_first(&boards, file.path(), input, true)?;
+    let report = emulator::run_on_first(&boards, file.path(), &input, true)?;
     let board = boards.iter().find(|board| board.name == report.board).unwrap_or(&boards[0]);
     Ok(Measurement {
         kernels: report.kernels,
         counter: "plugin",
         instructions: report.instructions_per_sample,
         cycles: report.cycles_per_sample,
-        code_bytes: code_bytes(board, file.path(), &emitted)?,
+        code_bytes: code_bytes(board, Image::SilentApp(file.path()), &emitted)?,
+        code_log_bytes: code_bytes(board, Image::App(file.path()), &emitted)?,
         static_bytes: report.static_bytes,
         stack_bytes: report.stack_bytes,
         ..described(network, board, &emitted, &report.ops)
     })
 }
 
-/// Flash of the application with a plan inside, without the plan; `None` where there is no such application.
-fn code_bytes(board: &Board, plan: &Path, emitted: &Emitted) -> Result<Option<u64>> {
+/// Flash of an application with a plan inside, without the plan; `None` where there is no such application.
+fn code_bytes(board: &Board, image: Image<'_>, emitted: &Emitted) -> Result<Option<u64>> {
     if board.memory.is_none() {
         return Ok(None);
     }
-    match emulator::build(board, Image::App(plan)) {
+    match emulator::build(board, image) {
         Ok(elf) => Ok(Some(emulator::size(&elf)?.code_bytes(emitted.bytes.len() as u64))),
         Err(Failure::Missed(_)) => Ok(None),
         Err(other) => Err(other),
@@ -243,6 +246,7 @@ fn described(network: &Network, board: &Board, emitted: &Emitted, counts: &[Coun
         cycles: None,
         macs: ops.iter().map(|op| op.macs).sum(),
         code_bytes: None,
+        code_log_bytes: None,
         weights_bytes: network.ops.iter().map(|op| op.kind.weights().len()).sum(),
         plan_bytes: emitted.bytes.len(),
         arena_bytes: emitted.memory.arena_bytes,

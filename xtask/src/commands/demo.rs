@@ -88,7 +88,8 @@ fn on_device(folder: &Path, model: &mut Model, console: Console) -> Result<()> {
     let bench =
         bench::Options { models: vec![folder.clone()], on: vec![Core::CortexM4], ..Default::default() };
     model.bench = bench::run(&bench, console)?.results.pop();
-    model.log = flash::run(&flash::Options { model: folder, board: BOARD.to_owned() }, console)?.log;
+    model.log =
+        flash::run(&flash::Options { model: folder, board: BOARD.to_owned(), no_log: false }, console)?.log;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use still8_validation::{Failure, Result};
 use crate::boards::{self, Board, Run};
 use crate::commands::quantize;
 use crate::console::Console;
-use crate::emulator::{self, Image, PlanFile};
+use crate::emulator::{self, Image, Leds, PlanFile};
 use crate::process;
 use crate::reference;
 
@@ -23,6 +23,9 @@ pub struct Options {
     /// The board, see firmware/boards.toml.
     #[arg(long, value_name = "NAME")]
     pub board: String,
+    /// Leave out the log: the smallest image, whose LED alone shows what it does.
+    #[arg(long)]
+    pub no_log: bool,
 }
 
 /// The command's report.
@@ -34,6 +37,8 @@ pub struct Report {
     pub plan: PathBuf,
     /// Log lines of an emulated board.
     pub log: Vec<String>,
+    /// How often its LED went on, without a log.
+    pub blinks: Option<usize>,
 }
 
 /// Builds the application for a board with a plan inside and runs it. On an emulated board it ends after the golden
@@ -47,8 +52,14 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     let board = boards::find(&options.board)?;
     let plan = plan_for(&options.model, &board, console)?;
     let mut log = Vec::new();
+    let mut blinks = None;
     match &board.run {
-        Run::ProbeRs { chip } => flash(&board, chip, &plan)?,
+        Run::ProbeRs { chip } => flash(&board, chip, &plan, !options.no_log)?,
+        Run::Qemu { .. } if options.no_log => {
+            let leds = emulate_silently(&board, &plan)?;
+            console.say(format!("the LED went on {} times", leds.blinks));
+            blinks = Some(leds.blinks);
+        }
         Run::Qemu { .. } => log = emulate(&board, &plan)?,
         Run::QemuUser { .. } => {
             return Err(Failure::Usage(format!(
@@ -60,7 +71,7 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
         }
     }
     console.say(log.join("\n"));
-    Ok(Report { schema: 1, board: board.name, plan, log })
+    Ok(Report { schema: 1, board: board.name, plan, log, blinks })
 }
 
 /// The plan itself, or that of a model folder or of a [`reference`] network in the order of the board's kernels.
@@ -87,9 +98,33 @@ pub fn emulate(board: &Board, plan: &Path) -> Result<Vec<String>> {
     Err(Failure::Missed(format!("the application on {} failed:\n{}", board.name, lines.join("\n"))))
 }
 
-fn flash(board: &Board, chip: &str, plan: &Path) -> Result<()> {
+/// Builds the application without a log and runs it in the board's emulator; returns what its LED did.
+///
+/// # Errors
+/// As [`run`].
+pub fn emulate_silently(board: &Board, plan: &Path) -> Result<Leds> {
     check(board, plan)?;
-    let elf = emulator::build(board, Image::App(plan))?;
+    let elf = emulator::build(board, Image::SilentApp(plan))?;
+    let leds = emulator::run_silent(board, &elf, plan)?;
+    if leds.stays_on {
+        return Err(Failure::Missed(format!(
+            "the application on {} failed: its LED stays on, as where the plan is refused or the self-test fails; \
+             run it with its log to see which",
+            board.name
+        )));
+    }
+    if leds.blinks != leds.expected {
+        return Err(Failure::Missed(format!(
+            "the LED of {} went on {} times, not {} as the class on the host asks for",
+            board.name, leds.blinks, leds.expected
+        )));
+    }
+    Ok(leds)
+}
+
+fn flash(board: &Board, chip: &str, plan: &Path, log: bool) -> Result<()> {
+    check(board, plan)?;
+    let elf = emulator::build(board, if log { Image::App(plan) } else { Image::SilentApp(plan) })?;
     let mut command = probe_command(board, chip, &elf)?;
     let line = process::command_line(&command);
     match command.status() {

@@ -23,7 +23,7 @@ pub fn decode(plan: &Plan<'_>) -> Network {
         tensors: tensors.collect(),
         lineage: plan.lineage().map(str::to_owned),
         golden: plan.golden().map(|golden| Golden {
-            input: golden.input.to_vec(),
+            input: golden.stored().to_vec(),
             output: golden.output.to_vec(),
             op_crcs: golden.op_crcs.to_vec(),
         }),

@@ -25,6 +25,8 @@ pub enum Image<'p> {
     App(&'p Path),
     /// What times this plan by the board's own counter.
     Bench(&'p Path),
+    /// The application without a log: what a product would ship. Its LED alone shows what it does.
+    SilentApp(&'p Path),
 }
 
 /// Builds an image for a board; returns its ELF file. Safe to call from several threads and processes.
@@ -35,8 +37,9 @@ pub enum Image<'p> {
 pub fn build(board: &Board, image: Image<'_>) -> Result<PathBuf> {
     match image {
         Image::Runner => build_runner(board),
-        Image::App(plan) => build_around(board, "app", plan),
-        Image::Bench(plan) => build_around(board, "bench", plan),
+        Image::App(plan) => build_around(board, "app", plan, true),
+        Image::SilentApp(plan) => build_around(board, "app", plan, false),
+        Image::Bench(plan) => build_around(board, "bench", plan, true),
     }
 }
 
@@ -50,17 +53,18 @@ fn build_runner(board: &Board) -> Result<PathBuf> {
     if let Some(elf) = built.get(&key) {
         return Ok(elf.clone());
     }
-    let elf = run_cargo(board, "runner", None)?;
+    let elf = run_cargo(board, "runner", None, true)?;
     built.insert(key, elf.clone());
     Ok(elf)
 }
 
 /// Builds the binary with the plan inside.
-fn build_around(board: &Board, binary: &str, plan: &Path) -> Result<PathBuf> {
+fn build_around(board: &Board, binary: &str, plan: &Path, log: bool) -> Result<PathBuf> {
     let plan = plan.canonicalize().map_err(|error| Failure::data(plan, error))?;
     let bytes = fs::read(&plan).map_err(|error| Failure::data(&plan, error))?;
     let folder = target_dir(board);
-    let image = folder.join(format!("{binary}-{:08x}.elf", still8::plan::CRC32.checksum(&bytes)));
+    let kind = if log { binary } else { "silent" };
+    let image = folder.join(format!("{kind}-{:08x}.elf", still8::crc32::crc32(&bytes)));
     // Images of one board share a file name: whoever builds holds the lock until it has its copy.
     let copy = || -> std::io::Result<(File, tempfile::NamedTempFile)> {
         fs::create_dir_all(&folder)?;
@@ -69,7 +73,7 @@ fn build_around(board: &Board, binary: &str, plan: &Path) -> Result<PathBuf> {
         Ok((lock, tempfile::NamedTempFile::new_in(&folder)?))
     };
     let (_lock, copy) = copy().map_err(|error| Failure::data(&folder, error))?;
-    let elf = run_cargo(board, binary, Some(&plan))?;
+    let elf = run_cargo(board, binary, Some(&plan), log)?;
     fs::copy(&elf, copy.path()).map_err(|error| Failure::data(&elf, error))?;
     copy.persist(&image).map_err(|error| Failure::data(&image, error))?;
     Ok(image)
@@ -81,12 +85,13 @@ fn target_dir(board: &Board) -> PathBuf {
 }
 
 /// Builds the binary and returns its path.
-fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>) -> Result<PathBuf> {
+fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>, log: bool) -> Result<PathBuf> {
     let std = find_std(&board.target)?;
     let target_dir = target_dir(board);
     let mut command = std.cargo(&board.target);
     let transport = if board.log == Some(Log::Rtt) { "rtt" } else { "semihosting" };
-    let features = if plan.is_some() { format!("{binary},{transport}") } else { transport.into() };
+    let features = [plan.map(|_| binary), log.then_some(transport)].into_iter().flatten();
+    let features = features.collect::<Vec<_>>().join(",");
     // The firmware's own configuration is read only by a cargo that runs in its folder.
     command.current_dir(boards::root().join("firmware"));
     command.args(["build", "--release", "--no-default-features", "--features", &features]);
@@ -96,12 +101,14 @@ fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>) -> Result<PathBuf
         Some(plan) => command.env("STILL8_PLAN", plan),
         None => command.env_remove("STILL8_PLAN"),
     };
-    // The counter finds a Linux process's functions by their linked addresses, so that it must not be moved.
-    let flags = match board.memory {
+    // Places of panics are in the image: it shall be the same, and as small, wherever the project lies.
+    let mut flags = vec![format!("--remap-path-prefix={}/=", boards::root().display())];
+    flags.push(match board.memory {
         Some(_) => format!("-Ctarget-cpu={}", board.core),
+        // The counter finds a Linux process's functions by their linked addresses, so that it must not be moved.
         None => "-Crelocation-model=static".into(),
-    };
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags);
+    });
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     if board.memory.is_none() {
         command.env(linker_variable(&board.target), "aarch64-linux-gnu-gcc");
     }

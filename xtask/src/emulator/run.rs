@@ -306,7 +306,7 @@ impl Folder {
     }
 }
 
-fn system_command(machine: &str) -> Command {
+pub(super) fn system_command(machine: &str) -> Command {
     let mut command = Command::new(SYSTEM);
     command.args(["-M", machine, "-display", "none", "-monitor", "none", "-serial", "none"]);
     command

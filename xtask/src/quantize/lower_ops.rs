@@ -327,7 +327,8 @@ impl Lowering<'_> {
         let input = self.require(node.inputs[0], &layout, flat)?;
         let scale = f64::from(self.quantization(node.inputs[0]).scale);
         let entry = |d: u32| ((-scale * f64::from(d)).exp() * f64::from(1u32 << 20)).round() as u32;
-        let table = (0..256).map(entry).collect();
+        // What is past the end reads as 0.
+        let table = (0..256).map(entry).take_while(|&entry| entry > 0).collect();
         self.emit(step, node, Kind::Softmax { table }, vec![input], flat, layout);
         Ok(())
     }

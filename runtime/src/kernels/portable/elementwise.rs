@@ -5,6 +5,7 @@ use core::cell::Cell;
 use crate::format::AddParams;
 
 /// Sum of two tensors; the formula is in [`crate::ops::Add`].
+#[inline]
 pub(crate) fn add(params: &AddParams, a: &[Cell<i8>], b: &[Cell<i8>], output: &[Cell<i8>]) {
     let [m0, m1] = params.multipliers;
     let (low, high) = (i32::from(params.activation_min), i32::from(params.activation_max));
@@ -16,6 +17,7 @@ pub(crate) fn add(params: &AddParams, a: &[Cell<i8>], b: &[Cell<i8>], output: &[
 }
 
 /// A function of one element; the formula is in [`crate::ops::Table`].
+#[inline]
 pub(crate) fn table(table: &[i8; 256], input: &[Cell<i8>], output: &[Cell<i8>]) {
     for (x, out) in input.iter().zip(output) {
         // −128 … 127 becomes 0 … 255 by the sign bit alone.
@@ -24,15 +26,22 @@ pub(crate) fn table(table: &[i8; 256], input: &[Cell<i8>], output: &[Cell<i8>]) 
 }
 
 /// Softmax of rows of `channels` elements; the formula is in [`crate::ops::Softmax`].
-pub(crate) fn softmax(table: &[u32; 256], channels: usize, input: &[Cell<i8>], output: &[Cell<i8>]) {
-    for (input, output) in input.chunks_exact(channels).zip(output.chunks_exact(channels)) {
-        let max = input.iter().fold(i8::MIN, |max, x| max.max(x.get()));
-        let exp = |x: &Cell<i8>| table[usize::from(max.wrapping_sub(x.get()) as u8)];
+#[inline]
+pub(crate) fn softmax(table: &[u32], channels: usize, input: &[Cell<i8>], output: &[Cell<i8>]) {
+    let (mut input, mut output) = (input, output);
+    // The last row leaves nothing to split.
+    while let Some((row, rest)) = input.split_at_checked(channels.max(1)) {
+        let max = row.iter().fold(i8::MIN, |max, x| max.max(x.get()));
+        let exp = |x: &Cell<i8>| {
+            table.get(usize::from(max.wrapping_sub(x.get()) as u8)).copied().unwrap_or_default()
+        };
         // At least table[0] = 2²⁰, the maximum's own; at most 2047 · 2²⁰ < 2³¹.
-        let sum = input.iter().fold(0u32, |sum, x| sum.wrapping_add(exp(x))).max(1);
-        for (x, out) in input.iter().zip(output) {
+        let sum = row.iter().fold(0u32, |sum, x| sum.wrapping_add(exp(x))).max(1);
+        for (x, out) in row.iter().zip(output) {
             let q = ((exp(x) << 8) + sum / 2) / sum;
             out.set((q.min(255) as i32 - 128) as i8);
         }
+        input = rest;
+        output = output.get(row.len()..).unwrap_or_default();
     }
 }

@@ -9,6 +9,7 @@ mod fully_connected;
 mod mean;
 mod movement;
 mod pool2d;
+mod sum;
 
 pub(crate) use conv2d::conv2d;
 #[cfg(any(kernels_dsp, test))]

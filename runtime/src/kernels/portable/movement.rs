@@ -2,6 +2,7 @@
 //! [`crate::ops::Concat`] and [`crate::ops::Transpose`].
 
 /// Copies `input` into `output` at `before`, amid `value`.
+#[inline]
 pub(crate) fn pad(
     before: [usize; 4],
     value: i8,
@@ -23,6 +24,7 @@ pub(crate) fn pad(
 }
 
 /// Copies blocks of `block` elements of `input` to `offset` of blocks of `pitch` elements of `output`.
+#[inline]
 pub(crate) fn concat(block: usize, pitch: usize, offset: usize, input: &[i8], output: &mut [i8]) {
     for (from, to) in input.chunks_exact(block).zip(output.chunks_exact_mut(pitch)) {
         to[offset..offset + block].copy_from_slice(from);
@@ -30,6 +32,7 @@ pub(crate) fn concat(block: usize, pitch: usize, offset: usize, input: &[i8], ou
 }
 
 /// Copies `input` into `output`, whose axis i, of size `shape[i]`, has stride `strides[i]` in the input.
+#[inline]
 pub(crate) fn transpose(shape: [usize; 4], strides: [usize; 4], input: &[i8], output: &mut [i8]) {
     let mut outputs = output.iter_mut();
     for n in 0..shape[0] {

@@ -1,16 +1,15 @@
 //! Pools; the formulas are in [`crate::ops::AveragePool2d`] and [`crate::ops::MaxPool2d`].
 //!
-//! Works on blocks of channels: those of one input pixel lie together.
+//! One output at a time: a few instructions an element, and little code.
 
 use core::ops::Range;
 
+use super::sum::sum;
 use crate::format::Pool2dParams;
 use crate::kernels::window::{Axis, Window};
 
-/// Channels in a block.
-const BLOCK: usize = 8;
-
 /// Averages over windows of `input` `[n, h, w, channels]`.
+#[inline]
 pub(crate) fn average_pool2d(
     window: &Window,
     params: &Pool2dParams,
@@ -20,26 +19,18 @@ pub(crate) fn average_pool2d(
     output: &mut [i8],
 ) {
     let taps = window.taps() as i32;
-    for_each_window(window, channels, input, output, |view, out| {
-        let mut sums = [0i32; BLOCK];
-        view.for_each_pixel(out.len(), |pixel| {
-            for (sum, &x) in sums.iter_mut().zip(pixel) {
-                *sum += i32::from(x);
-            }
-        });
-        let inside = (view.rows.len() * view.columns.len()) as i32;
+    for_each_output(window, channels, input, output, |view| {
+        let inside = (view.rows * view.columns) as i32;
         let padding = if params.count_padding == 1 { taps - inside } else { 0 };
         let count = inside + padding;
-        for (out, sum) in out.iter_mut().zip(sums) {
-            let sum = sum + padding * i32::from(zero_point);
-            let q =
-                if count == 0 { zero_point.into() } else { (2 * sum + count).div_euclid((2 * count).max(1)) };
-            *out = clamp(q, params);
-        }
+        let sum = view.sum() + padding * i32::from(zero_point);
+        let q = if count == 0 { zero_point.into() } else { (2 * sum + count).div_euclid((2 * count).max(1)) };
+        clamp(q, params)
     });
 }
 
 /// Maxima over windows of `input` `[n, h, w, channels]`.
+#[inline]
 pub(crate) fn max_pool2d(
     window: &Window,
     params: &Pool2dParams,
@@ -48,74 +39,81 @@ pub(crate) fn max_pool2d(
     input: &[i8],
     output: &mut [i8],
 ) {
-    for_each_window(window, channels, input, output, |view, out| {
-        let empty = view.rows.is_empty() || view.columns.is_empty();
-        let mut maxima = [if empty { zero_point } else { i8::MIN }; BLOCK];
-        view.for_each_pixel(out.len(), |pixel| {
-            for (max, &x) in maxima.iter_mut().zip(pixel) {
-                *max = (*max).max(x);
-            }
-        });
-        for (out, max) in out.iter_mut().zip(maxima) {
-            *out = clamp(max.into(), params);
-        }
+    for_each_output(window, channels, input, output, |view| {
+        let max = if view.rows * view.columns == 0 { zero_point } else { view.max() };
+        clamp(max.into(), params)
     });
 }
 
+#[inline]
 fn clamp(q: i32, params: &Pool2dParams) -> i8 {
     q.max(params.activation_min.into()).min(params.activation_max.into()) as i8
 }
 
-/// The part of one window that lies inside the image, for one block of channels.
+/// One channel of the part of a window that lies inside the image.
 struct View<'a> {
-    image: &'a [i8],
+    /// From the image on.
+    input: &'a [i8],
+    /// Place of the first element.
+    start: usize,
+    rows: usize,
+    columns: usize,
     /// Elements of an image row and of a pixel.
     pitch: (usize, usize),
-    rows: Range<usize>,
-    columns: Range<usize>,
-    first_channel: usize,
 }
 
 impl View<'_> {
-    /// Calls `f` with the block's channels (`len`) of every pixel.
     #[inline(always)]
-    fn for_each_pixel(&self, len: usize, mut f: impl FnMut(&[i8])) {
-        for y in self.rows.clone() {
-            for x in self.columns.clone() {
-                let at = y * self.pitch.0 + x * self.pitch.1 + self.first_channel;
-                f(&self.image[at..at + len]);
+    fn sum(&self) -> i32 {
+        sum(self.input, self.start, (self.rows, self.pitch.0), (self.columns, self.pitch.1))
+    }
+
+    #[inline(always)]
+    fn max(&self) -> i8 {
+        let mut max = i8::MIN;
+        for row in 0..self.rows {
+            let mut at = self.start + row * self.pitch.0;
+            for _ in 0..self.columns {
+                // Every place inside the image exists; so put, it costs no panic.
+                max = max.max(self.input.get(at).copied().unwrap_or(max));
+                at += self.pitch.1;
             }
         }
+        max
     }
 }
 
-/// Calls `f` for every window and block of channels, with the outputs to write.
+/// Writes every output with what `f` makes of its window.
 #[inline(always)]
-fn for_each_window(
+fn for_each_output(
     window: &Window,
     channels: usize,
     input: &[i8],
     output: &mut [i8],
-    mut f: impl FnMut(View<'_>, &mut [i8]),
+    mut f: impl FnMut(View<'_>) -> i8,
 ) {
     let Window { y, x } = *window;
-    let mut pixels = output.chunks_exact_mut(channels);
-    for image in input.chunks_exact(window.image(channels)) {
+    let pitch = (x.input * channels, channels);
+    let mut outputs = output.iter_mut();
+    let mut input = input;
+    while !input.is_empty() {
         for oy in 0..y.output {
+            let rows = positions(&y, oy);
             for ox in 0..x.output {
-                let (rows, columns) = (positions(&y, oy), positions(&x, ox));
-                let Some(pixel) = pixels.next() else { return };
-                for (i, out) in pixel.chunks_mut(BLOCK).enumerate() {
-                    let pitch = (x.input * channels, channels);
-                    let (rows, columns) = (rows.clone(), columns.clone());
-                    f(View { image, pitch, rows, columns, first_channel: i * BLOCK }, out);
+                let columns = positions(&x, ox);
+                let start = rows.start * pitch.0 + columns.start * pitch.1;
+                for start in start..start + channels {
+                    let Some(out) = outputs.next() else { return };
+                    *out = f(View { input, start, rows: rows.len(), columns: columns.len(), pitch });
                 }
             }
         }
+        input = input.get(window.image(channels)..).unwrap_or_default();
     }
 }
 
 /// Input positions inside the window of output position `o`, of an axis without dilation.
+#[inline]
 fn positions(axis: &Axis, o: usize) -> Range<usize> {
     let start = axis.start(o);
     let taps = axis.taps_inside(start);

@@ -60,7 +60,8 @@ pub(super) fn measure(network: &Network, board: &Board, console: Console) -> Res
         counter: log.text("counter").and_then(known_counter).unwrap_or("unknown"),
         instructions: emulator::instructions(board, total),
         cycles: (!emulated).then_some(total as f64),
-        code_bytes: code_bytes(board, file.path(), &emitted)?,
+        code_bytes: code_bytes(board, Image::SilentApp(file.path()), &emitted)?,
+        code_log_bytes: code_bytes(board, Image::App(file.path()), &emitted)?,
         stack_bytes: log.number("stack_bytes"),
         ..measurement
     })
