@@ -20,14 +20,14 @@ use defmt_semihosting as _;
 
 #[cfg(target_os = "none")]
 pub mod board;
-#[cfg(all(target_os = "none", feature = "semihosting"))]
+#[cfg(all(target_os = "none", feature = "log"))]
 pub mod clock;
+#[cfg(all(target_os = "none", feature = "log"))]
+pub mod cycles;
+#[cfg(all(target_os = "none", feature = "log"))]
+pub mod measure;
 #[cfg(mainline)]
 mod mem_functions;
-#[cfg(target_os = "none")]
-pub mod cycles;
-#[cfg(target_os = "none")]
-pub mod measure;
 #[cfg(target_os = "none")]
 pub mod memory;
 #[cfg(target_os = "none")]

@@ -40,12 +40,11 @@ pub fn run(plan: &Plan<'_>, arena: &mut [Align16], counter: &mut Counter) -> Res
 
 /// Writes the plan's golden input into the inputs.
 fn fill_inputs(session: &mut Session<'_, '_>) {
-    let mut rest = session.plan().golden().map_or(&[][..], |golden| golden.input);
+    let Some(golden) = session.plan().golden() else { return };
+    let mut bytes = golden.input();
     for i in 0..session.plan().input_count() {
-        let input = session.input(i).unwrap_or_default();
-        if let Some((bytes, tail)) = rest.split_at_checked(input.len()) {
-            input.copy_from_slice(bytes);
-            rest = tail;
+        for (to, byte) in session.input(i).unwrap_or_default().iter_mut().zip(&mut bytes) {
+            *to = byte;
         }
     }
 }
