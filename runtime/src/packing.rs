@@ -95,10 +95,16 @@ impl MatrixOrder {
         stored[place] ^ self.flips()[place % 2]
     }
 
+    /// Whether the order folds 128 · Σ of the weights of odd k into the bias.
+    #[inline(always)]
+    pub const fn folds(&self) -> bool {
+        matches!(self.family, Family::Dsp)
+    }
+
     /// What the order folds into the bias of `row`: in the dsp order 128 · Σ of the weights of odd k, fillings included.
     pub const fn folded(&self, stored: &[i8], row: usize) -> i32 {
         let mut sum = 0i32;
-        if matches!(self.family, Family::Dsp) {
+        if self.folds() {
             let mut k = 1;
             while k < self.padded_k() {
                 sum = sum.wrapping_add(self.weight(stored, row, k) as i32);

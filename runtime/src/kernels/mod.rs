@@ -7,6 +7,8 @@ use crate::format::{Family, OpCode};
 pub(crate) mod convolution;
 #[cfg(any(kernels_dsp, test))]
 pub(crate) mod dsp;
+#[cfg(any(kernels_dsp, kernels_helium, kernels_neon, kernels_scalar, test))]
+pub(crate) mod element;
 #[cfg(any(kernels_helium, test))]
 pub(crate) mod helium;
 #[cfg(any(kernels_neon, test))]

@@ -58,7 +58,7 @@ impl Axis {
     }
 
     /// Taps of a window that starts at `start` which lie inside the input.
-    #[inline]
+    #[inline(never)]
     pub fn taps_inside(&self, start: i32) -> Range<usize> {
         let input = self.input as i32;
         let last = start + ((self.kernel - 1) * self.dilation) as i32;

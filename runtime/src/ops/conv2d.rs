@@ -29,8 +29,8 @@ impl Conv2d {
     /// The portable kernel gathers the window of an output pixel; it needs none where an output pixel reads just the
     /// input pixel at its own place, in one group.
     ///
-    /// - dsp, one group: the windows of four output pixels, each rounded up to a multiple of four elements of two bytes;
-    ///   and one as int8 where c_in is no multiple of four.
+    /// - dsp, one group: the windows of four output pixels, each rounded up to a multiple of four elements of two bytes,
+    ///   and one as int8.
     /// - dsp1, one group: as release 0.1 did, two windows rounded up to a multiple of four bytes, none for a pointwise
     ///   convolution whose c_in is one.
     #[inline]
@@ -57,8 +57,7 @@ impl Conv2d {
             }
             Family::Dsp if params.groups == 1 => {
                 let quads = k.div_ceil(4);
-                let window = if c_in.is_multiple_of(4) { 0 } else { quads };
-                quads.saturating_mul(32).saturating_add(window.saturating_mul(4))
+                quads.saturating_mul(36)
             }
             _ if pointwise => 0,
             _ => k,

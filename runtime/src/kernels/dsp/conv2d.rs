@@ -10,30 +10,33 @@ use core::ops::Range;
 
 use crate::format::Family;
 use crate::kernels::convolution::Convolution;
-use crate::kernels::portable;
+use crate::kernels::element::{self, Weights};
 use crate::kernels::window::Window;
 
 /// Fast for one group in dsp order, with the scratch memory of
-/// [`Conv2d::scratch_bytes`](crate::ops::Conv2d::scratch_bytes); the portable kernel does the rest.
+/// [`Conv2d::scratch_bytes`](crate::ops::Conv2d::scratch_bytes); [`element`] does the rest.
 pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], output: &mut [i8]) {
     let order = conv.matrix_order();
     let Window { y, x } = conv.window;
     let quads = order.k.div_ceil(4);
-    let whole = conv.c_in.is_multiple_of(4);
-    let (image_bytes, images) =
-        (conv.window.image(conv.c_in), output.len() / (y.output * x.output * conv.c_out).max(1));
+    let image_out = y.output * x.output * conv.c_out;
+    let (image_bytes, images) = (conv.window.image(conv.c_in), output.len() / image_out.max(1));
     let assumed = conv.family == Family::Dsp
         && conv.groups == 1
         && order.k > 0
         && conv.weights.len() == order.bytes()
         && conv.weights.as_ptr().cast::<u32>().is_aligned()
         && conv.channels.len() == conv.c_out
-        && output.len() == images * y.output * x.output * conv.c_out
+        && output.len() == images * image_out
         && input.len() == images * image_bytes
-        && scratch.len() >= 4 * WORDS * quads + if whole { 0 } else { 4 * quads }
+        && scratch.len() >= 4 * (WORDS + 1) * quads
         && scratch.as_ptr().cast::<u32>().is_aligned();
     if !assumed {
-        return portable::conv2d(conv, input, scratch, output);
+        let images = input.chunks_exact(image_bytes.max(1)).zip(output.chunks_exact_mut(image_out.max(1)));
+        for (image, output) in images {
+            element::channels(conv, Weights::Matrix(order), image, (0, conv.c_out), output);
+        }
+        return;
     }
     let words = scratch.as_mut_ptr().cast::<u32>();
     // Taps that lie one behind the other are read together.
@@ -57,8 +60,8 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
                 let Some(next) = pixels.next() else { break };
                 tile.out[index] = next;
             }
-            // SAFETY: `assumed` holds: `words` has room for `quads` fours of every pixel and, where c_in is no multiple of 4,
-            // for a window behind them; there are as many output pixels as places in the images.
+            // SAFETY: `assumed` holds: `words` has room for `quads` fours of every pixel and for a
+            // window behind them; there are as many output pixels as places in the images.
             tile.folded[index] = unsafe { windows.widen(&place, index) };
             place.advance(conv, image_bytes);
         }
@@ -108,22 +111,19 @@ impl Windows<'_> {
     /// off every accumulator.
     ///
     /// # Safety
-    /// The image is valid for reads; `words` has room for `quads` fours of every pixel, and `window` for as many bytes if
-    /// c_in is no multiple of 4.
+    /// The image is valid for reads; `words` has room for `quads` fours of every pixel, and `window` for one of them in
+    /// int8.
     #[inline(never)]
     unsafe fn widen(&self, place: &Place, index: usize) -> i32 {
         let Window { y, x } = self.conv.window;
         let start = (y.start(place.oy), x.start(place.ox));
         let mut pixel = Pixel::new(self.words, index);
-        let whole = self.conv.c_in.is_multiple_of(4);
         // SAFETY: the caller's promise.
         unsafe {
             if self.inside[0].contains(&place.oy) && self.inside[1].contains(&place.ox) {
                 let line = x.input * self.conv.c_in;
                 let from = place.image.add(start.0 as usize * line + start.1 as usize * self.conv.c_in);
                 self.widen_inside(from, y.dilation * line, &mut pixel);
-            } else if whole {
-                self.widen_whole(place.image, start, &mut pixel);
             } else {
                 gather(self.conv, place.image, start, self.window, 4 * self.quads);
                 pixel.append(self.window, self.quads);
@@ -157,36 +157,6 @@ impl Windows<'_> {
                 (from, to) = (from.wrapping_add(pitch), to.add(row));
             }
             pixel.append(self.window, self.quads);
-        }
-    }
-
-    /// Straight from the image, where every tap is a multiple of four elements.
-    ///
-    /// # Safety
-    /// As [`Self::widen`].
-    #[inline(never)]
-    unsafe fn widen_whole(&self, image: *const i8, start: (i32, i32), pixel: &mut Pixel) {
-        let Self { conv, .. } = self;
-        let Window { y, x } = conv.window;
-        let tap = conv.c_in / 4;
-        let (taps_y, taps_x) = (y.taps_inside(start.0), x.taps_inside(start.1));
-        let run = if x.dilation == 1 { taps_x.len().max(1) } else { 1 };
-        for ky in 0..y.kernel {
-            // SAFETY: together the row's taps are x.kernel · c_in elements, and those inside lie inside the image, a run of
-            // them (dilation 1) one behind the other.
-            unsafe {
-                if !taps_y.contains(&ky) || taps_x.is_empty() {
-                    pixel.fill(conv.zero_point, x.kernel * tap);
-                    continue;
-                }
-                let line = (start.0 + (ky * y.dilation) as i32) as usize * x.input;
-                pixel.fill(conv.zero_point, taps_x.start * tap);
-                for kx in taps_x.clone().step_by(run) {
-                    let column = (start.1 + (kx * x.dilation) as i32) as usize;
-                    pixel.append(image.add((line + column) * conv.c_in), run * tap);
-                }
-                pixel.fill(conv.zero_point, (x.kernel - taps_x.end) * tap);
-            }
         }
     }
 }

@@ -5,14 +5,14 @@
 //! of its own, and a pair is made once for all windows that it is part of. A window of three rows is then two pairs,
 //! wherever it begins: weights (w₀, w₁), (w₂, 0) or (0, w₀), (w₁, w₂).
 //!
-//! Channels behind the last four take the portable way, since a word would reach past the tensor.
+//! Channels behind the last four are left to [`element`], since a word would reach past the tensor.
 
 use super::lanes::{load, pkhbt, pkhtb, sxtb16, sxtb16_ror8};
 use super::requantize::Bounds;
 use super::taps::{Constants, Row, multiply};
 use crate::format::{ChannelRecord, Family};
 use crate::kernels::convolution::Convolution;
-use crate::kernels::portable;
+use crate::kernels::element::{self, Weights};
 use crate::kernels::window::Window;
 use crate::ops::DepthwiseConv2d;
 
@@ -20,13 +20,13 @@ use crate::ops::DepthwiseConv2d;
 const PAIR: usize = 16;
 
 /// Fast for as many output as input channels in dsp order, no dilation and at most [`DepthwiseConv2d::TAPS`] taps, with
-/// the scratch memory of [`DepthwiseConv2d::scratch_bytes`]; the portable kernel does the rest.
+/// the scratch memory of [`DepthwiseConv2d::scratch_bytes`]; [`element`] does the rest.
 pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], output: &mut [i8]) {
     let order = conv.window_order();
     let window = conv.window.lengthwise();
     let Window { y, x } = window;
     let (c, taps) = (conv.c_out, order.taps);
-    let image_bytes = conv.window.image(c);
+    let (image_bytes, image_out) = (conv.window.image(conv.c_in), y.output * x.output * c);
     let images = input.len() / image_bytes.max(1);
     let slots = y.kernel / 2 + 1;
     let row_bytes = PAIR * slots * ((x.output - 1) * x.stride + x.kernel);
@@ -38,20 +38,24 @@ pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &m
         && conv.weights.as_ptr().cast::<u32>().is_aligned()
         && conv.channels.len() == c
         && input.len() == images * image_bytes
-        && output.len() == images * y.output * x.output * c
+        && output.len() == images * image_out
         && scratch.len() >= row_bytes + 2 * slots * slots * x.kernel * PAIR
         && scratch.as_ptr().cast::<u32>().is_aligned();
     if !assumed {
-        return portable::depthwise_conv2d(conv, input, scratch, output);
+        let images = input.chunks_exact(image_bytes.max(1)).zip(output.chunks_exact_mut(image_out.max(1)));
+        for (image, output) in images {
+            element::channels(conv, Weights::Window, image, (0, c), output);
+        }
+        return;
     }
     let (quads, rest) = conv.channels.as_chunks::<4>();
     let words = scratch.as_mut_ptr().cast::<u32>();
-    let images = input.chunks_exact(image_bytes).zip(output.chunks_exact_mut(y.output * x.output * c));
+    let images = input.chunks_exact(image_bytes).zip(output.chunks_exact_mut(image_out));
     for (image, output) in images {
         for (block, channels) in quads.iter().enumerate() {
             if channels.iter().any(|channel| channel.left != 0) {
                 // Scales of ¼ and more are rare.
-                portable_block(conv, image, 4 * block, 4, output);
+                element::channels(conv, Weights::Window, image, (4 * block, 4), output);
                 continue;
             }
             let mut rows = Rows {
@@ -70,19 +74,7 @@ pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &m
             unsafe { rows.multiply(channels, output.as_mut_ptr().add(4 * block)) };
         }
         if !rest.is_empty() {
-            portable_block(conv, image, 4 * quads.len(), rest.len(), output);
-        }
-    }
-}
-
-/// `count` channels from `first` on, by the portable kernel.
-fn portable_block(conv: &Convolution<'_>, image: &[i8], first: usize, count: usize, output: &mut [i8]) {
-    let Window { y, x } = conv.window;
-    let mut pixels = output.chunks_exact_mut(conv.c_out);
-    for oy in 0..y.output {
-        for (ox, pixel) in pixels.by_ref().take(x.output).enumerate() {
-            let start = (y.start(oy), x.start(ox));
-            portable::depthwise_block(conv, image, start, first, &mut pixel[first..first + count]);
+            element::channels(conv, Weights::Window, image, (4 * quads.len(), rest.len()), output);
         }
     }
 }

@@ -10,10 +10,12 @@ use super::pixels::add_even;
 use super::pixels::widen;
 use super::requantize::Bounds;
 use crate::format::{ChannelRecord, Family};
-use crate::kernels::portable;
+use crate::kernels::convolution::Convolution;
+use crate::kernels::element::{self, Weights};
+use crate::kernels::window::{Axis, Window};
 use crate::packing::MatrixOrder;
 
-/// Fast for weights in dsp order; the portable kernel does the rest.
+/// Fast for weights in dsp order; [`element`] does the rest.
 pub(crate) fn fully_connected(
     order: MatrixOrder,
     weights: &[i8],
@@ -31,7 +33,20 @@ pub(crate) fn fully_connected(
         && output.len() == order.rows
         && input.len() == order.k;
     if !assumed {
-        return portable::fully_connected(order, weights, channels, activation, input, output);
+        // Each input element is a channel of an image of one pixel.
+        let axis = Axis { input: 1, output: 1, kernel: 1, stride: 1, dilation: 1, padding: 0 };
+        let conv = Convolution {
+            window: Window { y: axis, x: axis },
+            c_in: order.k,
+            c_out: order.rows,
+            groups: 1,
+            family: order.family,
+            weights,
+            channels,
+            activation,
+            zero_point: 0,
+        };
+        return element::channels(&conv, Weights::Matrix(order), input, (0, order.rows), output);
     }
     let (words, rest) = input.as_chunks::<4>();
     let mut tail = [0; 4];

@@ -21,20 +21,17 @@ pub(super) unsafe fn gather(
     let Window { y, x } = conv.window;
     let k = conv.window.taps() * conv.c_in;
     let (taps_y, taps_x) = (y.taps_inside(start.0), x.taps_inside(start.1));
-    if taps_y.len() < y.kernel || taps_x.len() < x.kernel {
-        for i in 0..k {
-            // SAFETY: i < k.
-            unsafe { *row.add(i) = conv.zero_point };
-        }
+    // SAFETY: k <= len.
+    unsafe {
+        row.write_bytes(conv.zero_point as u8, k);
+        row.add(k).write_bytes(0, len - k);
     }
-    for i in k..len {
-        // SAFETY: i < len.
-        unsafe { *row.add(i) = 0 };
-    }
+    // Taps that lie one behind the other are copied together.
     let run = if x.dilation == 1 { taps_x.len().max(1) } else { 1 };
     for ky in taps_y {
         let line = (start.0 + (ky * y.dilation) as i32) as usize * x.input;
-        for kx in taps_x.clone().step_by(run) {
+        let mut kx = taps_x.start;
+        while kx < taps_x.end {
             let column = (start.1 + (kx * x.dilation) as i32) as usize;
             // SAFETY: taps inside lie inside the image, a run of them (dilation 1) in one line of it; in the row, taps
             // kx..kx + run of ky lie inside the kernel's [ky][kx][c_in] elements.
@@ -43,6 +40,7 @@ pub(super) unsafe fn gather(
                 let to = row.add((ky * x.kernel + kx) * conv.c_in);
                 lanes::copy(from, to, run * conv.c_in);
             }
+            kx += run;
         }
     }
 }

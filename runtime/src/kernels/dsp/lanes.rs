@@ -124,7 +124,7 @@ pub(crate) unsafe fn load(from: *const i8) -> u32 {
 ///
 /// # Safety
 /// `from` is valid for reads and `to` for writes of `len` bytes; they do not overlap.
-#[inline(always)]
+#[inline(never)]
 pub(crate) unsafe fn copy(mut from: *const i8, mut to: *mut i8, len: usize) {
     if len < 4 {
         for i in 0..len {

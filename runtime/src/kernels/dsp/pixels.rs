@@ -7,9 +7,9 @@
 
 #[cfg(target_arch = "arm")]
 use super::lanes::dsp_core;
+use super::lanes::smlad;
 #[cfg(not(target_arch = "arm"))]
-use super::lanes::load;
-use super::lanes::{smlad, sxtb16};
+use super::lanes::{load, sxtb16};
 use super::matrix::PIXELS;
 
 /// Words of scratch memory for four elements of every pixel.
@@ -118,17 +118,6 @@ impl Pixel {
             // SAFETY: the caller's promise.
             self.even = unsafe { widen_run(from, quads, self.next, self.even) };
             self.next = self.next.wrapping_add(WORDS * quads);
-        }
-    }
-
-    /// Appends `quads` times four elements of one value.
-    ///
-    /// # Safety
-    /// As [`Self::append`] for the scratch memory.
-    pub unsafe fn fill(&mut self, value: i8, quads: usize) {
-        for _ in 0..quads {
-            // SAFETY: the caller's promise, and four elements to read.
-            unsafe { self.append([value; 4].as_ptr(), 1) };
         }
     }
 }

@@ -1,0 +1,89 @@
+//! One output element of a convolution, in any order of weights: what is left over where a variant's kernels have no fast
+//! way. Short rather than fast, since every image of a variant holds it.
+
+use crate::kernels::convolution::Convolution;
+use crate::kernels::window::Window;
+use crate::packing::MatrixOrder;
+use crate::requantize::requantize;
+
+/// How the weights of a convolution lie.
+#[derive(Clone, Copy)]
+pub(crate) enum Weights {
+    /// A matrix a group.
+    Matrix(MatrixOrder),
+    /// A [`WindowOrder`](crate::packing::WindowOrder).
+    Window,
+}
+
+/// Every output of output channels `first..first + count` of one image `[h, w, c_in]`; `output` is `[h, w, c_out]`.
+#[inline(never)]
+pub(crate) fn channels(
+    conv: &Convolution<'_>,
+    weights: Weights,
+    image: &[i8],
+    (first, count): (usize, usize),
+    output: &mut [i8],
+) {
+    let Window { y, x } = conv.window;
+    let mut pixels = output.chunks_exact_mut(conv.c_out);
+    for oy in 0..y.output {
+        for ox in 0..x.output {
+            let Some(pixel) = pixels.next() else { return };
+            for (i, out) in pixel.iter_mut().enumerate().skip(first).take(count) {
+                *out = element(conv, weights, image, (y.start(oy), x.start(ox)), i);
+            }
+        }
+    }
+}
+
+/// Output channel `channel` of the pixel whose window starts at `start` (y, x).
+#[inline(never)]
+fn element(conv: &Convolution<'_>, weights: Weights, image: &[i8], start: (i32, i32), channel: usize) -> i8 {
+    let Window { y, x } = conv.window;
+    let c_group = conv.c_in / conv.groups.max(1);
+    let group = channel / (conv.c_out / conv.groups.max(1)).max(1);
+    let Some(record) = conv.channels.get(channel) else { return 0 };
+    let (mut stored, mut row, mut count, mut folds) = (conv.weights, channel, conv.window.taps(), false);
+    if let Weights::Matrix(order) = weights {
+        stored = stored.get(group * order.bytes()..).unwrap_or_default();
+        row -= group * order.rows;
+        count = order.padded_k();
+        folds = order.folds();
+    }
+    let mut acc = record.bias;
+    let (mut ky, mut kx, mut i) = (0, 0, 0);
+    for k in 0..count {
+        let mut value = 0;
+        if ky < y.kernel {
+            // What is negative is large as `usize`.
+            let py = (start.0 + (ky * y.dilation) as i32) as usize;
+            let px = (start.1 + (kx * x.dilation) as i32) as usize;
+            let place = py.wrapping_mul(x.input).wrapping_add(px).wrapping_mul(conv.c_in);
+            let inside = py < y.input && px < x.input;
+            let place = if inside { place.wrapping_add(group * c_group + i) } else { usize::MAX };
+            value = image.get(place).copied().unwrap_or(conv.zero_point).into();
+        }
+        if folds && k % 2 == 1 {
+            value -= 128;
+        }
+        acc = acc.wrapping_add(value * i32::from(weight(conv, weights, stored, row, k)));
+        i += 1;
+        if i == c_group {
+            (i, kx) = (0, kx + 1);
+        }
+        if kx == x.kernel {
+            (kx, ky) = (0, ky + 1);
+        }
+    }
+    requantize(acc, record, conv.activation.0, conv.activation.1)
+}
+
+/// Weight `k` of `row`. Out of line: code for every order in the loop above would be several times as long.
+#[inline(never)]
+fn weight(conv: &Convolution<'_>, weights: Weights, stored: &[i8], row: usize, k: usize) -> i8 {
+    let (place, flips) = match weights {
+        Weights::Window => (conv.window_order().index(k, row), [0; 2]),
+        Weights::Matrix(order) => (order.index(row, k), order.flips()),
+    };
+    stored.get(place).copied().unwrap_or_default() ^ flips[place % 2]
+}
