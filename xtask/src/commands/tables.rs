@@ -18,7 +18,12 @@ pub fn run(console: Console) -> Result<()> {
     let quiet = Console { quiet: true, ..console };
     let models = bench::every_model()?;
     let measured = bench::run(
-        &bench::Options { models: models.clone(), on: Core::ALL.to_vec(), portable: true, ..Default::default() },
+        &bench::Options {
+            models: models.clone(),
+            on: Core::ALL.to_vec(),
+            portable: true,
+            ..Default::default()
+        },
         quiet,
     )?;
 
