@@ -17,10 +17,13 @@ use crate::engine::Place;
 pub fn run(console: Console) -> Result<()> {
     let quiet = Console { quiet: true, ..console };
     let models = bench::every_model()?;
-    let cores =
-        [Core::CortexM0, Core::CortexM3, Core::CortexM4, Core::CortexM7, Core::CortexM33, Core::CortexM55];
     let measured = bench::run(
-        &bench::Options { models: models.clone(), on: cores.to_vec(), portable: true, ..Default::default() },
+        &bench::Options {
+            models: models.clone(),
+            on: Core::ALL.to_vec(),
+            portable: true,
+            ..Default::default()
+        },
         quiet,
     )?;
 

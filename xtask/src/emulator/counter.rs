@@ -134,7 +134,8 @@ fn build(version: u8) -> Result<PathBuf> {
     command.current_dir(boards::root()).args(["build", "--release", "--package", "still8-counter"]);
     command.arg("--target-dir").arg(&target_dir).env("STILL8_QEMU_PLUGIN", version.to_string());
     // These describe another build, which may have started this one.
-    command.env_remove("CARGO_BUILD_TARGET").env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
+    command.env_remove("CARGO_BUILD_TARGET").env_remove("CARGO_TARGET_DIR");
+    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     let finished = process::run(&mut command, BUILD_LIMIT, REMEDY)?;
     if !finished.success() {
         return Err(Failure::Data(format!(

@@ -25,7 +25,8 @@ const DONE: &str = "done";
 ///
 /// # Errors
 /// [`Failure::Usage`] for a board without counter; [`Failure::Missing`] without a tool or a probe;
-/// [`Failure::Missed`] where the plan exceeds the board, or computes something else there than on the host.
+/// [`Failure::Missed`] where the plan exceeds the board, or computes something else there than on the host;
+/// [`Failure::Data`] with the log where the image does not end its measurement.
 pub(super) fn measure(network: &Network, board: &Board, console: Console) -> Result<Measurement> {
     golden_input(network)?;
     let emitted = emit(network, board.family())?;
@@ -34,12 +35,12 @@ pub(super) fn measure(network: &Network, board: &Board, console: Console) -> Res
     let elf = emulator::build(board, Image::Bench(file.path()))?;
     console.note(format!("{}: timing on {}", network.name, board.name));
     let log = Log(run(board, &elf)?);
+    let emulated = board.is_emulated();
     match log.text(DONE) {
         Some("1") => (),
-        Some(_) => return Err(log.failure(board, "computes something else than the host")),
-        None => return Err(log.failure(board, "did not end its measurement")),
+        Some(_) => return Err(Failure::Missed(log.about(board, "computes something else than the host"))),
+        None => return Err(Failure::Data(log.about(board, "did not end its measurement"))),
     }
-    let emulated = board.is_emulated();
     let count = |ticks: u64| match emulated {
         true => Count {
             instructions: emulator::instructions(board, ticks).unwrap_or_default().round() as u64,
@@ -49,7 +50,7 @@ pub(super) fn measure(network: &Network, board: &Board, console: Console) -> Res
     };
     let ticks: Vec<u64> = (0..network.ops.len()).map_while(|op| log.number(&format!("op.{op}"))).collect();
     let total = log.number("total").filter(|_| ticks.len() == network.ops.len());
-    let total = total.ok_or_else(|| log.failure(board, "did not time every op"))?;
+    let total = total.ok_or_else(|| Failure::Data(log.about(board, "did not time every op")))?;
     let counts: Vec<Count> = ticks.iter().map(|&ticks| count(ticks)).collect();
     let mut measurement = described(network, board, &emitted, &counts);
     if !emulated {
@@ -103,8 +104,8 @@ impl Log {
         self.text(key)?.parse().ok()
     }
 
-    fn failure(&self, board: &Board, what: &str) -> Failure {
-        Failure::Missed(format!("the network on {} {what}:\n{}", board.name, self.0.join("\n")))
+    fn about(&self, board: &Board, what: &str) -> String {
+        format!("the network on {} {what}:\n{}", board.name, self.0.join("\n"))
     }
 }
 
