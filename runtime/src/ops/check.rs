@@ -12,7 +12,7 @@ pub(super) fn check_weights(weights: &[i8], need: Option<usize>) -> Result<(), O
         return Err(OpFault::Data);
     }
     // Not `contains`, whose search by words is code of its own.
-    if weights.iter().any(|&weight| weight == i8::MIN) { Err(OpFault::Weight) } else { Ok(()) }
+    if weights.iter().any(|&weight| weight < -127) { Err(OpFault::Weight) } else { Ok(()) }
 }
 
 /// Refuses another number of channels, and channels outside the numbers contract.
