@@ -185,7 +185,7 @@ impl<'a> Operands<'a> {
     }
 
     /// Operand `i`, inputs first; of a checked op with its operands this is always one of the plan's tensors.
-    #[inline]
+    #[inline(never)]
     fn operand(&self, i: usize) -> Tensor<'a> {
         let index = self.tensors.get(i).copied().unwrap_or_default();
         Tensor::new(self.plan.tensors().get(usize::from(index)).unwrap_or(&Tensor::NONE))
@@ -296,7 +296,7 @@ impl<'a> Tensor<'a> {
     }
 
     /// Number of elements.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn len(&self) -> usize {
         let [n, h, w, c] = self.shape();
         // The tensor's bytes lie in the arena, as the plan's check found.
@@ -304,7 +304,7 @@ impl<'a> Tensor<'a> {
     }
 
     /// Arena range of an int8 tensor.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn range(&self) -> Range<usize> {
         let start = self.record.offset as usize;
         start..start.wrapping_add(self.len())

@@ -1,8 +1,8 @@
 //! Plans written by earlier releases of this format: each is read, and computes what it did when it was written.
 //!
-//! `tests/corpus/format-1/` never changes once a release has shipped it: a later format gets a folder of its own, and
-//! both are read. Before that, and only when plans in them are wrong, the plans are written anew by
-//! `cargo test -p still8-validation --test corpus -- --ignored`.
+//! A folder `tests/corpus/format-N/` never changes once a release has shipped it: a later format gets a folder of its
+//! own, and all are read. Before that, and only when plans in them are wrong, the plans of the latest are written anew
+//! by `cargo test -p still8-validation --test corpus -- --ignored`.
 
 #[path = "support/random_network.rs"]
 mod random_network;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use random_network::Random;
-use still8::format::{FORMAT_VERSION, Family, OpCode};
+use still8::format::{FORMAT_VERSION, Family, OpCode, SoftmaxParams};
 use still8::session::SelfTest;
 use still8::{Align16, Plan, Session};
 use still8_validation::data::Dataset;
@@ -24,11 +24,11 @@ use xtask::network::Network;
 use xtask::quantize::golden::Reference;
 use xtask::quantize::{Progress, Settings, Source};
 
-/// The format of these plans.
-const VERSION: u16 = 1;
-/// What the repository spends on them.
+/// The formats that have a folder.
+const VERSIONS: [u16; 2] = [1, 2];
+/// What the repository spends on the plans of one.
 const LIMIT_BYTES: usize = 60_000;
-/// The families that format 1 gave an order of their own.
+/// The families that have had an order of their own since format 1.
 const FAMILIES: [Family; 2] = [Family::Portable, Family::Dsp];
 /// The operators of format 1.
 const OPERATORS: [OpCode; 12] = [
@@ -46,13 +46,13 @@ const OPERATORS: [OpCode; 12] = [
     OpCode::Table,
 ];
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("corpus/format-{VERSION}"))
+fn folder(version: u16) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("corpus/format-{version}"))
 }
 
 /// Names and SHA-256 of the plans, as `sha256sum -c` takes them.
-fn listed() -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(folder().join("SHA256SUMS")).unwrap();
+fn listed(version: u16) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(folder(version).join("SHA256SUMS")).unwrap();
     let line = |line: &str| {
         let (hash, name) = line.split_once("  ").unwrap();
         (name.to_owned(), hash.to_owned())
@@ -60,12 +60,13 @@ fn listed() -> Vec<(String, String)> {
     text.lines().map(line).collect()
 }
 
-fn plans() -> Vec<(String, HostRunner)> {
-    let open = |(name, _): (String, String)| {
-        let runner = HostRunner::open(&folder().join(&name)).unwrap();
-        (name, runner)
+fn plans() -> Vec<(String, u16, HostRunner)> {
+    let open = |version, name: String| {
+        let runner = HostRunner::open(&folder(version).join(&name)).unwrap();
+        (format!("format-{version}/{name}"), version, runner)
     };
-    listed().into_iter().map(open).collect()
+    let of = |version| listed(version).into_iter().map(move |(name, _)| open(version, name));
+    VERSIONS.into_iter().flat_map(of).collect()
 }
 
 fn self_test(plan: &Plan<'_>) -> SelfTest {
@@ -75,35 +76,38 @@ fn self_test(plan: &Plan<'_>) -> SelfTest {
 
 #[test]
 fn the_files_are_the_committed_ones() {
-    let mut bytes = 0;
-    for (name, hash) in listed() {
-        let file = files::read(&folder().join(&name)).unwrap();
-        assert_eq!(sha256_hex(&file), hash, "{name}");
-        bytes += file.len();
+    for version in VERSIONS {
+        let mut bytes = 0;
+        for (name, hash) in listed(version) {
+            let file = files::read(&folder(version).join(&name)).unwrap();
+            assert_eq!(sha256_hex(&file), hash, "format {version}: {name}");
+            bytes += file.len();
+        }
+        assert!(bytes < LIMIT_BYTES, "format {version}: {bytes} bytes");
+        let names: BTreeSet<String> = listed(version).into_iter().map(|(name, _)| name).collect();
+        let found = std::fs::read_dir(folder(version)).unwrap().map(|entry| entry.unwrap().file_name());
+        let found: BTreeSet<String> =
+            found.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(".s8")).collect();
+        assert_eq!(found, names, "format {version}: files and SHA256SUMS");
     }
-    assert!(bytes < LIMIT_BYTES, "{bytes} bytes");
-    let names: BTreeSet<String> = listed().into_iter().map(|(name, _)| name).collect();
-    let found = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name());
-    let found: BTreeSet<String> =
-        found.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(".s8")).collect();
-    assert_eq!(found, names, "files and SHA256SUMS");
 }
 
 #[test]
 fn every_plan_computes_what_it_did() {
-    for (name, runner) in plans() {
+    for (name, version, runner) in plans() {
         let plan = runner.plan();
-        assert_eq!(plan.header().version, VERSION, "{name}");
+        assert_eq!(plan.header().version, version, "{name}");
         assert_eq!(self_test(&plan), SelfTest::Passed, "{name}");
     }
 }
 
 #[test]
 fn every_plan_can_be_repacked() {
-    for (name, runner) in plans() {
+    for (name, _, runner) in plans() {
         for family in FAMILIES {
             let repacked = HostRunner::new(&repack(&runner.plan(), family).unwrap()).unwrap();
             assert_eq!(self_test(&repacked.plan()), SelfTest::Passed, "{name} as {}", family.name());
+            assert_eq!(repacked.plan().header().version, FORMAT_VERSION, "{name}");
         }
     }
 }
@@ -111,18 +115,43 @@ fn every_plan_can_be_repacked() {
 #[test]
 fn every_operator_is_covered_in_every_order_of_weights() {
     let plans = plans();
-    for family in FAMILIES {
-        let of_family = plans.iter().map(|(_, runner)| runner.plan()).filter(|plan| plan.family() == family);
+    for (version, family) in VERSIONS.into_iter().flat_map(|version| FAMILIES.map(|family| (version, family)))
+    {
+        let of_family = plans.iter().filter(|plan| plan.1 == version).map(|(_, _, runner)| runner.plan());
+        let of_family = of_family.filter(|plan| plan.family() == family);
         let found: BTreeSet<u16> = of_family.flat_map(|plan| plan.ops().iter().map(|op| op.op)).collect();
         let missing: Vec<_> = OPERATORS.iter().filter(|&&code| !found.contains(&(code as u16))).collect();
-        assert!(missing.is_empty(), "{}: no plan has {missing:?}", family.name());
+        assert!(missing.is_empty(), "format {version}, {}: no plan has {missing:?}", family.name());
     }
+}
+
+#[test]
+fn long_golden_inputs_repeat_and_softmax_tables_end() {
+    let plans = plans();
+    let latest = plans.iter().filter(|plan| plan.1 == FORMAT_VERSION).map(|(_, _, runner)| runner.plan());
+    let repeats = latest.filter_map(|plan| plan.golden()).any(|golden| {
+        let input: Vec<i8> = golden.input().collect();
+        let stored = golden.stored();
+        stored.len() < input.len() && input.chunks(stored.len()).all(|chunk| stored.starts_with(chunk))
+    });
+    assert!(repeats);
+    let code = OpCode::Softmax as u16;
+    let lengths = plans.iter().map(|(_, _, runner)| runner.plan()).flat_map(|plan| {
+        let softmaxes = plan.ops().iter().filter(|op| op.op == code);
+        let params = softmaxes.map(|op| op.params as usize);
+        params
+            .map(|at| bytemuck::pod_read_unaligned::<SoftmaxParams>(&plan.params()[at..][..8]))
+            .collect::<Vec<_>>()
+    });
+    assert!(lengths.map(|params| params.table.bytes).any(|bytes| bytes < 1024));
 }
 
 #[test]
 #[ignore = "writes the committed plans"]
 fn write_corpus() {
-    assert_eq!(FORMAT_VERSION, VERSION, "these plans are history: give the new format a folder of its own");
+    assert_eq!(VERSIONS.last(), Some(&FORMAT_VERSION), "give the new format a folder of its own");
+    let folder = folder(FORMAT_VERSION);
+    std::fs::create_dir_all(&folder).unwrap();
     let networks = [
         ("convnet", convnet(), &FAMILIES[..]),
         ("operators", every_operator(), &FAMILIES[..]),
@@ -134,10 +163,10 @@ fn write_corpus() {
             let file = format!("{name}.{}.s8", family.name());
             let bytes = emit(network, family).unwrap().bytes;
             sums += &format!("{}  {file}\n", sha256_hex(&bytes));
-            std::fs::write(folder().join(file), bytes).unwrap();
+            std::fs::write(folder.join(file), bytes).unwrap();
         }
     }
-    std::fs::write(folder().join("SHA256SUMS"), sums).unwrap();
+    std::fs::write(folder.join("SHA256SUMS"), sums).unwrap();
 }
 
 /// Adds weights that are random by their name.
@@ -229,6 +258,6 @@ fn every_operator() -> Network {
     network.name = "operators".to_owned();
     let bytes = network.inputs.iter().map(|port| network.tensors[port.tensor].len()).sum();
     let input = Random(SplitMix64::new(2)).activations(bytes);
-    network.golden = Some(Reference::new(&network).unwrap().run(&input).unwrap().golden);
+    network.golden = Some(Reference::new(&network).unwrap().golden(&input).unwrap());
     network
 }

@@ -66,7 +66,8 @@ enum Command {
     Tables,
     /// Build the application with a model inside and put it on a board, or into the board's emulator.
     #[command(after_help = "Examples:\n  cargo xtask flash models/motion --board microbit\n  \
-        cargo xtask flash models/fashion --board stm32f405")]
+        cargo xtask flash models/fashion --board stm32f405\n  \
+        cargo xtask flash models/fashion --board mps2-an386 --no-log")]
     Flash(flash::Options),
     /// Find or install what the commands need beside Rust: Arm targets and the emulator.
     Setup {

@@ -211,6 +211,46 @@ fn self_test_names_the_first_op_that_differs() {
 }
 
 #[test]
+fn a_short_golden_input_repeats_since_format_2() {
+    let mut builder = two_ops();
+    let crcs = [[8, 5, 5, 8], [9, 4, 4, 9]].map(|bytes: [u8; 4]| crate::crc32::crc32(&bytes));
+    builder.golden = Some((vec![5], vec![9, 4, 4, 9], crcs.to_vec()));
+    let mut units = builder.build();
+    let plan = Plan::from_bytes(bytes(&units), &ALL).expect("the plan is valid");
+    let golden = plan.golden().expect("the plan has one");
+    assert_eq!((golden.stored(), golden.input().collect::<Vec<_>>()), (&[5][..], vec![5, 5]));
+    let mut arena = vec![Align16::ZERO; Align16::count(plan.arena_bytes())];
+    let mut session = Session::new(&plan, &mut arena).expect("the arena is large enough");
+    assert_eq!(session.self_test(), SelfTest::Passed);
+    header(&mut units).version = 1;
+    fix_checksum(&mut units);
+    assert_eq!(error(&units, &ALL), PlanError::Golden);
+    for stored in [vec![], vec![5; 3]] {
+        builder.golden = Some((stored, vec![9, 4, 4, 9], crcs.to_vec()));
+        assert_eq!(error(&builder.build(), &ALL), PlanError::Golden);
+    }
+}
+
+#[test]
+fn a_plan_of_format_1_is_read() {
+    let mut units = two_ops().build();
+    for (version, accepted) in [(0, false), (1, true)] {
+        header(&mut units).version = version;
+        fix_checksum(&mut units);
+        assert_eq!(Plan::from_bytes(bytes(&units), &ALL).is_ok(), accepted, "{version}");
+    }
+}
+
+#[test]
+fn text_that_is_no_text_reads_as_none() {
+    let mut builder = two_ops();
+    builder.extra = vec![(section::LINEAGE, 0, vec![0xff; 4])];
+    let units = builder.build();
+    let plan = Plan::from_bytes(bytes(&units), &ALL).expect("nothing that runs depends on text");
+    assert_eq!((plan.lineage(), plan.name()), (Some(""), "name"));
+}
+
+#[test]
 fn every_operator_has_a_case_that_is_accepted_in_a_table_of_its_own() {
     for entry in ops::ALL {
         let units = case(entry.code(), Family::Dsp, &mut Bytes::new(1)).builder.build();

@@ -393,7 +393,7 @@ impl Builder {
         }
         let output = self.tensor(shape, -128);
         self.network.tensors[output].scale = 1.0 / 256.0;
-        let table = (0..256).map(entry).collect();
+        let table = (0..256).map(entry).take_while(|&entry| entry > 0).collect();
         self.op(Kind::Softmax { table }, vec![input], output);
     }
 

@@ -259,6 +259,36 @@ fn an_application_classifies_its_golden_input() {
 }
 
 #[test]
+fn an_application_without_a_log_blinks_its_class() {
+    let board = boards::find("mps2-an386").unwrap();
+    let case = case(board.core.family(), |_| ());
+    let Some(leds) = available(crate::commands::flash::emulate_silently(&board, case.plan.path())) else {
+        return;
+    };
+    let golden = &case.outputs[..OUTPUTS];
+    let best = (0..OUTPUTS).rev().max_by_key(|&class| golden[class]).unwrap();
+    assert_eq!(leds, Leds { blinks: best + 1, expected: best + 1, stays_on: false });
+    let sizes = [Image::App(case.plan.path()), Image::SilentApp(case.plan.path())]
+        .map(|image| size(&build(&board, image).unwrap()).unwrap().flash_bytes());
+    assert!(sizes[1] + 3000 < sizes[0], "{sizes:?}");
+}
+
+#[test]
+fn an_application_without_a_log_shows_a_failed_self_test() {
+    let board = boards::find("mps2-an386").unwrap();
+    let case = case(board.core.family(), |network| {
+        if let Some(golden) = &mut network.golden {
+            golden.op_crcs[1] ^= 1;
+        }
+    });
+    match crate::commands::flash::emulate_silently(&board, case.plan.path()) {
+        Err(Failure::Missing(what)) => eprintln!("skipped: {what}"),
+        Err(Failure::Missed(text)) => assert!(text.contains("its LED stays on"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_plan_that_exceeds_flash_says_by_how_much() {
     let board = boards::find("microbit").unwrap();
     let case = case(Family::Portable, |network| network.lineage = Some("#".repeat(250_000)));

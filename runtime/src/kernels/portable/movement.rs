@@ -10,13 +10,17 @@ pub(crate) fn pad(
     (to, output): ([usize; 4], &mut [i8]),
 ) {
     output.fill(value);
-    let mut pixels = input.chunks_exact(from[3]);
+    let mut rest = input;
     for n in before[0]..before[0] + from[0] {
         for h in before[1]..before[1] + from[1] {
             for w in before[2]..before[2] + from[2] {
                 let at = ((n * to[1] + h) * to[2] + w) * to[3] + before[3];
-                if let Some(pixel) = pixels.next() {
-                    output[at..at + from[3]].copy_from_slice(pixel);
+                // Every place exists; so put, it costs no panic.
+                if let Some((pixel, behind)) = rest.split_at_checked(from[3])
+                    && let Some(to) = output.get_mut(at..at + from[3])
+                {
+                    to.copy_from_slice(pixel);
+                    rest = behind;
                 }
             }
         }
@@ -26,8 +30,14 @@ pub(crate) fn pad(
 /// Copies blocks of `block` elements of `input` to `offset` of blocks of `pitch` elements of `output`.
 #[inline]
 pub(crate) fn concat(block: usize, pitch: usize, offset: usize, input: &[i8], output: &mut [i8]) {
-    for (from, to) in input.chunks_exact(block).zip(output.chunks_exact_mut(pitch)) {
-        to[offset..offset + block].copy_from_slice(from);
+    let mut rest = input;
+    let mut at = offset;
+    while let Some((from, behind)) = rest.split_at_checked(block.max(1))
+        && let Some(to) = output.get_mut(at..at + block)
+    {
+        to.copy_from_slice(from);
+        rest = behind;
+        at += pitch;
     }
 }
 
@@ -40,7 +50,7 @@ pub(crate) fn transpose(shape: [usize; 4], strides: [usize; 4], input: &[i8], ou
             for w in 0..shape[2] {
                 let at = n * strides[0] + h * strides[1] + w * strides[2];
                 for (c, out) in outputs.by_ref().take(shape[3]).enumerate() {
-                    *out = input[at + c * strides[3]];
+                    *out = input.get(at + c * strides[3]).copied().unwrap_or_default();
                 }
             }
         }
