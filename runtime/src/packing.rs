@@ -35,46 +35,57 @@ pub struct MatrixOrder {
     pub dense: bool,
 }
 
+/// Rows and k of a block by family, of a convolution and of a fully connected layer, as powers of two.
+const BLOCKS: [[(u8, u8); 2]; Family::ALL.len()] = {
+    let mut blocks = [[(0, 0); 2]; Family::ALL.len()];
+    blocks[Family::Scalar as usize] = [(1, 1), (1, 2)];
+    blocks[Family::Dsp as usize] = [(1, 2), (2, 2)];
+    blocks[Family::Dsp1 as usize] = [(1, 2), (1, 2)];
+    blocks[Family::Neon as usize] = [(2, 2), (2, 2)];
+    blocks
+};
+
+/// The next multiple of a power of two, 0 where that exceeds `usize`.
+#[inline(always)]
+const fn fill_up(count: usize, power: u32) -> usize {
+    let mask = (1 << power) - 1;
+    count.wrapping_add(mask) & !mask
+}
+
 impl MatrixOrder {
-    /// Rows and k of a block.
+    /// Rows and k of a block, as powers of two.
     #[inline(always)]
-    const fn block(&self) -> (usize, usize) {
-        match (self.family, self.dense) {
-            (Family::Portable | Family::Helium, _) => (1, 1),
-            (Family::Scalar, false) => (2, 2),
-            (Family::Scalar, true) | (Family::Dsp, false) | (Family::Dsp1, _) => (2, 4),
-            (Family::Dsp, true) | (Family::Neon, _) => (4, 4),
-        }
+    const fn block(&self) -> (u32, u32) {
+        let (rows, k) = BLOCKS[self.family as usize][self.dense as usize];
+        (rows as u32, k as u32)
     }
 
     /// k, filled up to whole blocks.
     #[inline(always)]
     pub const fn padded_k(&self) -> usize {
-        self.k.next_multiple_of(self.block().1)
+        fill_up(self.k, self.block().1)
     }
 
     /// Bytes that the matrix takes.
     pub const fn bytes(&self) -> usize {
-        self.rows.next_multiple_of(self.block().0) * self.padded_k()
+        fill_up(self.rows, self.block().0) * self.padded_k()
     }
 
     /// Bytes that the matrix takes, `None` where that exceeds `usize`.
     pub const fn checked_bytes(&self) -> Option<usize> {
         let (block_rows, block_k) = self.block();
-        match (self.rows.checked_next_multiple_of(block_rows), self.k.checked_next_multiple_of(block_k)) {
-            (Some(rows), Some(k)) => rows.checked_mul(k),
-            _ => None,
-        }
+        let (rows, k) = (fill_up(self.rows, block_rows), fill_up(self.k, block_k));
+        // Filling up wraps to zero.
+        if rows < self.rows || k < self.k { None } else { rows.checked_mul(k) }
     }
 
     /// Place of weight `k` of output channel `row`.
     #[inline(always)]
     pub const fn index(&self, row: usize, k: usize) -> usize {
         let (block_rows, block_k) = self.block();
-        (row / block_rows) * block_rows * self.padded_k()
-            + (k / block_k) * block_rows * block_k
-            + (row % block_rows) * block_k
-            + k % block_k
+        let first_row = row >> block_rows << block_rows;
+        let first_k = k >> block_k << block_k;
+        first_row * self.padded_k() + (first_k << block_rows) + ((row - first_row) << block_k) + (k - first_k)
     }
 
     /// What turns the bytes at even and at odd places into weights and back, by exclusive or: adding 128 flips the

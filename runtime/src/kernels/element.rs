@@ -43,12 +43,12 @@ fn element(conv: &Convolution<'_>, weights: Weights, image: &[i8], start: (i32, 
     let c_group = conv.c_in / conv.groups.max(1);
     let group = channel / (conv.c_out / conv.groups.max(1)).max(1);
     let Some(record) = conv.channels.get(channel) else { return 0 };
-    let (mut stored, mut row, mut count, mut folds) = (conv.weights, channel, conv.window.taps(), false);
+    let (mut stored, mut row, mut count, mut folded) = (conv.weights, channel, conv.window.taps(), 0);
     if let Weights::Matrix(order) = weights {
         stored = stored.get(group * order.bytes()..).unwrap_or_default();
         row -= group * order.rows;
         count = order.padded_k();
-        folds = order.folds();
+        folded = if order.folds() { 128 } else { 0 };
     }
     let mut acc = record.bias;
     let (mut ky, mut kx, mut i) = (0, 0, 0);
@@ -63,9 +63,7 @@ fn element(conv: &Convolution<'_>, weights: Weights, image: &[i8], start: (i32, 
             let place = if inside { place.wrapping_add(group * c_group + i) } else { usize::MAX };
             value = image.get(place).copied().unwrap_or(conv.zero_point).into();
         }
-        if folds && k % 2 == 1 {
-            value -= 128;
-        }
+        value -= folded * (k as i32 & 1);
         acc = acc.wrapping_add(value * i32::from(weight(conv, weights, stored, row, k)));
         i += 1;
         if i == c_group {
