@@ -15,23 +15,29 @@ pub(crate) enum Weights {
     Window,
 }
 
-/// Every output of output channels `first..first + count` of one image `[h, w, c_in]`; `output` is `[h, w, c_out]`.
+/// Every output of output channels `first..first + count`. `input` is `[n, h, w, c_in]`, `output` is `[n, h, w, c_out]`.
 #[inline(never)]
 pub(crate) fn channels(
     conv: &Convolution<'_>,
     weights: Weights,
-    image: &[i8],
+    input: &[i8],
     (first, count): (usize, usize),
     output: &mut [i8],
 ) {
     let Window { y, x } = conv.window;
-    let mut pixels = output.chunks_exact_mut(conv.c_out);
-    for oy in 0..y.output {
-        for ox in 0..x.output {
-            let Some(pixel) = pixels.next() else { return };
-            for (i, out) in pixel.iter_mut().enumerate().skip(first).take(count) {
-                *out = element(conv, weights, image, (y.start(oy), x.start(ox)), i);
-            }
+    let mut image = input;
+    let (mut oy, mut ox) = (0, 0);
+    for pixel in output.chunks_exact_mut(conv.c_out.max(1)) {
+        for (i, out) in pixel.iter_mut().enumerate().skip(first).take(count) {
+            *out = element(conv, weights, image, (y.start(oy), x.start(ox)), i);
+        }
+        ox += 1;
+        if ox == x.output {
+            (ox, oy) = (0, oy + 1);
+        }
+        if oy == y.output {
+            oy = 0;
+            image = image.get(conv.window.image(conv.c_in)..).unwrap_or_default();
         }
     }
 }

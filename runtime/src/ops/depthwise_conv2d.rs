@@ -24,12 +24,14 @@ use crate::ops::convolution::{
 pub struct DepthwiseConv2d;
 
 impl DepthwiseConv2d {
-    /// Most taps that the dsp kernel takes: its arrangements of weights are at most 64.
-    pub const TAPS: usize = 63;
+    /// Most taps that the dsp kernel takes.
+    pub const TAPS: usize = 64;
+    /// Most rows of taps that the dsp kernel takes: its arrangements of weights are at most 32.
+    pub const ROWS: usize = 31;
 
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
-    /// For as many output as input channels, no dilation and at most [`Self::TAPS`] taps the dsp kernel keeps, of four
+    /// For as many output as input channels, no dilation and at most [`Self::TAPS`] taps in [`Self::ROWS`] rows the dsp kernel keeps, of four
     /// channels, kernel_h ⁄ 2 + 1 pairs of padded rows at 16 bytes a column, and 2 · (kernel_h ⁄ 2 + 1) arrangements of the
     /// weights; h stands for w in an image that is one column wide. In dsp1 order it is one pixel.
     #[inline]
@@ -48,7 +50,11 @@ impl DepthwiseConv2d {
             window(params.kernel, params.stride, params.dilation, params.padding, from, to).lengthwise();
         match family {
             Family::Dsp1 => channels,
-            Family::Dsp if y.kernel.saturating_mul(x.kernel) <= Self::TAPS && params.dilation == [1, 1] => {
+            Family::Dsp
+                if y.kernel.saturating_mul(x.kernel) <= Self::TAPS
+                    && y.kernel <= Self::ROWS
+                    && params.dilation == [1, 1] =>
+            {
                 let slots = y.kernel / 2 + 1;
                 let columns = x.output.saturating_sub(1).saturating_mul(x.stride).saturating_add(x.kernel);
                 columns.saturating_add(2 * slots * x.kernel).saturating_mul(16 * slots)

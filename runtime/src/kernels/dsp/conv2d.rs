@@ -32,19 +32,15 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
         && scratch.len() >= 4 * (WORDS + 1) * quads
         && scratch.as_ptr().cast::<u32>().is_aligned();
     if !assumed {
-        let images = input.chunks_exact(image_bytes.max(1)).zip(output.chunks_exact_mut(image_out.max(1)));
-        for (image, output) in images {
-            element::channels(conv, Weights::Matrix(order), image, (0, conv.c_out), output);
-        }
-        return;
+        return element::channels(conv, Weights::Matrix(order), input, (0, conv.c_out), output);
     }
     let words = scratch.as_mut_ptr().cast::<u32>();
     // Taps that lie one behind the other are read together.
     let inside = if x.dilation == 1 { [y.inside(), x.inside()] } else { [0..0, 0..0] };
     let windows = Windows { conv, quads, words, window: words.wrapping_add(quads * WORDS).cast(), inside };
-    let mut pixels = output.chunks_exact_mut(conv.c_out).map(<[i8]>::as_mut_ptr);
     let mut place = Place { image: input.as_ptr(), oy: 0, ox: 0 };
-    while let Some(first) = pixels.next() {
+    let (mut out, mut left) = (output.as_mut_ptr(), images * y.output * x.output);
+    while left > 0 {
         let mut tile = Tile {
             rows: conv.c_out,
             channel: conv.channels.as_ptr(),
@@ -52,19 +48,20 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
             x_end: words.wrapping_add(quads * WORDS),
             folded: [0; PIXELS],
             // Pixels past the last are computed from what lies in scratch, and overwritten by the first.
-            out: [first; PIXELS],
+            out: [out; PIXELS],
             bounds: Bounds::new(conv.activation),
         };
-        for index in 0..PIXELS {
-            if index > 0 {
-                let Some(next) = pixels.next() else { break };
-                tile.out[index] = next;
-            }
-            // SAFETY: `assumed` holds: `words` has room for `quads` fours of every pixel and for a
-            // window behind them; there are as many output pixels as places in the images.
-            tile.folded[index] = unsafe { windows.widen(&place, index) };
+        let pixels = left.min(PIXELS);
+        for (index, (out_place, folded)) in tile.out.iter_mut().zip(&mut tile.folded).take(pixels).enumerate()
+        {
+            *out_place = out;
+            out = out.wrapping_add(conv.c_out);
+            // SAFETY: `assumed` holds: `words` has room for `quads` fours of every pixel and for a window behind them; there
+            // are as many output pixels as places in the images.
+            *folded = unsafe { windows.widen(&place, index) };
             place.advance(conv, image_bytes);
         }
+        left -= pixels;
         // SAFETY: `assumed` holds: quads >= 1, one record a row, a byte of weights for each row and element of a four,
         // rows rounded up to even; `out` are c_out bytes of `output` each, and nothing else refers to them.
         unsafe { multiply(&mut tile, conv.weights.as_ptr().cast()) };

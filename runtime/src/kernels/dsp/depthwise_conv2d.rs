@@ -19,7 +19,8 @@ use crate::ops::DepthwiseConv2d;
 /// Bytes of four elements of two rows.
 const PAIR: usize = 16;
 
-/// Fast for as many output as input channels in dsp order, no dilation and at most [`DepthwiseConv2d::TAPS`] taps, with
+/// Fast for as many output as input channels in dsp order, no dilation and at most [`DepthwiseConv2d::TAPS`] taps
+/// in [`DepthwiseConv2d::ROWS`] rows, with
 /// the scratch memory of [`DepthwiseConv2d::scratch_bytes`]; [`element`] does the rest.
 pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], output: &mut [i8]) {
     let order = conv.window_order();
@@ -34,6 +35,7 @@ pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &m
         && conv.c_in == c
         && (y.dilation, x.dilation) == (1, 1)
         && taps <= DepthwiseConv2d::TAPS
+        && y.kernel <= DepthwiseConv2d::ROWS
         && conv.weights.len() == order.bytes()
         && conv.weights.as_ptr().cast::<u32>().is_aligned()
         && conv.channels.len() == c
@@ -42,40 +44,39 @@ pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &m
         && scratch.len() >= row_bytes + 2 * slots * slots * x.kernel * PAIR
         && scratch.as_ptr().cast::<u32>().is_aligned();
     if !assumed {
-        let images = input.chunks_exact(image_bytes.max(1)).zip(output.chunks_exact_mut(image_out.max(1)));
-        for (image, output) in images {
-            element::channels(conv, Weights::Window, image, (0, c), output);
-        }
-        return;
+        return element::channels(conv, Weights::Window, input, (0, c), output);
     }
     let (quads, rest) = conv.channels.as_chunks::<4>();
     let words = scratch.as_mut_ptr().cast::<u32>();
-    let images = input.chunks_exact(image_bytes).zip(output.chunks_exact_mut(image_out));
-    for (image, output) in images {
-        for (block, channels) in quads.iter().enumerate() {
-            if channels.iter().any(|channel| channel.left != 0) {
-                // Scales of ¼ and more are rare.
-                element::channels(conv, Weights::Window, image, (4 * block, 4), output);
-                continue;
-            }
-            let mut rows = Rows {
-                conv,
-                window,
-                image: image.as_ptr().wrapping_add(4 * block),
-                slots,
-                pairs: words,
-                weights: conv.weights.as_ptr().cast::<u32>().wrapping_add(block * taps),
-                arranged: words.wrapping_add(row_bytes / 4),
-                made: 0,
-                known: 0,
-            };
-            // SAFETY: `assumed` holds: block `block` has 4 bytes at every pixel of image and output, and a word of weights for
-            // every tap; scratch has room for a row of pairs and 2 · slots arrangements of the weights.
-            unsafe { rows.multiply(channels, output.as_mut_ptr().add(4 * block)) };
+    for (block, channels) in quads.iter().enumerate() {
+        if channels.iter().any(|channel| channel.left != 0) {
+            // Scales of ¼ and more are rare.
+            element::channels(conv, Weights::Window, input, (4 * block, 4), output);
+            continue;
         }
-        if !rest.is_empty() {
-            element::channels(conv, Weights::Window, image, (4 * quads.len(), rest.len()), output);
+        let mut rows = Rows {
+            conv,
+            window,
+            image: input.as_ptr().wrapping_add(4 * block),
+            slots,
+            pairs: words,
+            weights: conv.weights.as_ptr().cast::<u32>().wrapping_add(block * taps),
+            arranged: words.wrapping_add(row_bytes / 4),
+            made: 0,
+            known: 0,
+        };
+        let mut out = output.as_mut_ptr().wrapping_add(4 * block);
+        for _ in 0..images {
+            // SAFETY: `assumed` holds: block `block` has 4 bytes at every pixel of each image and output, and a word of weights
+            // for every tap; scratch has room for a row of pairs and 2 · slots arrangements of the weights.
+            unsafe { rows.multiply(channels, out) };
+            rows.image = rows.image.wrapping_add(image_bytes);
+            rows.made = 0;
+            out = out.wrapping_add(image_out);
         }
+    }
+    if !rest.is_empty() {
+        element::channels(conv, Weights::Window, input, (4 * quads.len(), rest.len()), output);
     }
 }
 
@@ -96,7 +97,7 @@ struct Rows<'a> {
     /// Pairs made so far.
     made: usize,
     /// Arrangements made so far, one a bit.
-    known: u64,
+    known: u32,
 }
 
 impl Rows<'_> {
@@ -177,7 +178,7 @@ impl Rows<'_> {
     ///
     /// # Safety
     /// As [`Self::multiply`].
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn arrange(&mut self, first: usize) -> *const u32 {
         let phase = first % (2 * self.slots);
         let words = self.slots * self.window.x.kernel * 4;
