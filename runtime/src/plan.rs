@@ -23,9 +23,9 @@ pub const CRC_FIELD: core::ops::Range<usize> = 12..16;
 #[inline]
 pub fn checksum(bytes: &[u8]) -> u32 {
     let mut crc = Crc32::new();
-    crc.update(&bytes[..CRC_FIELD.start]);
-    crc.update(&[0; 4]);
-    crc.update(&bytes[CRC_FIELD.end..]);
+    for piece in [&bytes[..CRC_FIELD.start], &[0; 4], &bytes[CRC_FIELD.end..]] {
+        crc.update(piece);
+    }
     crc.finish()
 }
 
