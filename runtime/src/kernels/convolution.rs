@@ -49,3 +49,19 @@ impl Convolution<'_> {
         axis(self.window.y) && axis(self.window.x)
     }
 }
+
+/// Scratch bytes in which the helium kernels gather windows, where two windows take no more.
+const VECTOR_SCRATCH: usize = 4096;
+
+/// Most windows that the helium kernels gather at once.
+pub(crate) const VECTOR_WINDOWS: usize = 16;
+
+/// Bytes of a gathered window of k elements in the helium kernels: whole vectors of 16 bytes.
+pub(crate) fn vector_pitch(k: usize) -> usize {
+    k.max(1).checked_next_multiple_of(16).unwrap_or(usize::MAX)
+}
+
+/// Windows of k elements that the helium kernels gather at once for an output of `pixels` pixels.
+pub(crate) fn vector_windows(k: usize, pixels: usize) -> usize {
+    (VECTOR_SCRATCH / vector_pitch(k)).clamp(2, VECTOR_WINDOWS).min(pixels)
+}

@@ -3,6 +3,7 @@
 use crate::error::OpFault;
 use crate::format::{Conv2dParams, Family, OpCode};
 use crate::kernels;
+use crate::kernels::convolution::{vector_pitch, vector_windows};
 use crate::operator::{Node, Operator};
 use crate::ops::check::check_weights;
 use crate::ops::convolution::{
@@ -27,8 +28,9 @@ impl Conv2d {
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
     /// The kernels gather the window of an output pixel; for one group in dsp order those of two pixels, each rounded
-    /// up to a multiple of four bytes. Where an output pixel reads just the input pixel at its own place, none is
-    /// needed, but for c_in that is no multiple of four in dsp order.
+    /// up to a multiple of four bytes; in helium order those of up to 16 pixels, but no more than fit 4 KiB where that
+    /// holds two, each rounded up to a multiple of 16 bytes. Where an output pixel reads just the input pixel at its own
+    /// place, none is needed, but for c_in that is no multiple of four in dsp order or of 16 in helium order.
     pub fn scratch_bytes(
         family: Family,
         params: &Conv2dParams,
@@ -49,6 +51,13 @@ impl Conv2d {
                     return 0;
                 }
                 k.checked_next_multiple_of(4).unwrap_or(usize::MAX).saturating_mul(2)
+            }
+            Family::Helium if params.groups == 1 => {
+                if pointwise && c_in.is_multiple_of(16) {
+                    return 0;
+                }
+                let pixels = (output_shape[1] as usize).saturating_mul(output_shape[2] as usize);
+                vector_pitch(k).saturating_mul(vector_windows(k, pixels))
             }
             _ if pointwise => 0,
             _ => k,
