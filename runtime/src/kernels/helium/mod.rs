@@ -13,16 +13,17 @@
 
 mod conv2d;
 mod copy;
+mod fully_connected;
 mod matrix;
 mod requantize;
 
 pub(crate) use conv2d::conv2d;
+pub(crate) use fully_connected::fully_connected;
 
 // On the host, only tests reach a variant.
 #[allow(unused_imports)]
 pub(crate) use crate::kernels::portable::{
-    add, average_pool2d, concat, depthwise_conv2d, fully_connected, max_pool2d, mean, pad, softmax, table,
-    transpose,
+    add, average_pool2d, concat, depthwise_conv2d, max_pool2d, mean, pad, softmax, table, transpose,
 };
 
 /// Front of every template: makes the assembler accept the vector extension, which the target leaves open.
