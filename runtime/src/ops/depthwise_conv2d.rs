@@ -25,14 +25,25 @@ pub struct DepthwiseConv2d;
 impl DepthwiseConv2d {
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
-    /// The dsp kernel keeps one pixel of zero points, which taps in padding read.
+    /// The dsp kernel keeps one pixel of zero points, which taps in padding read. The helium kernel keeps a line of the
+    /// input's width of them, rounded up to a multiple of 16 bytes, and 16 weights a tap for fewer than 16 channels.
     pub fn scratch_bytes(
         family: Family,
-        _params: &Conv2dParams,
+        params: &Conv2dParams,
         input_shape: [u32; 4],
         output_shape: [u32; 4],
     ) -> usize {
-        if family == Family::Dsp1 && input_shape[3] == output_shape[3] { input_shape[3] as usize } else { 0 }
+        let [_, _, width, c] = input_shape.map(|dim| dim as usize);
+        match family {
+            _ if input_shape[3] != output_shape[3] => 0,
+            Family::Dsp1 => c,
+            Family::Helium => {
+                let taps = usize::from(params.kernel[0]).saturating_mul(params.kernel[1].into());
+                let line = width.saturating_mul(c).checked_next_multiple_of(16).unwrap_or(usize::MAX);
+                line.saturating_add(if c < 16 { taps.saturating_mul(16) } else { 0 })
+            }
+            _ => 0,
+        }
     }
 
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {
