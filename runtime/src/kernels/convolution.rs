@@ -54,7 +54,7 @@ impl Convolution<'_> {
 const VECTOR_SCRATCH: usize = 4096;
 
 /// Most windows that the helium kernels gather at once.
-pub(crate) const VECTOR_WINDOWS: usize = 16;
+const VECTOR_WINDOWS: usize = 16;
 
 /// Bytes of a gathered window of k elements in the helium kernels: whole vectors of 16 bytes.
 pub(crate) fn vector_pitch(k: usize) -> usize {

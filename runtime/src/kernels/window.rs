@@ -58,6 +58,16 @@ impl Axis {
         low.min(high)..high
     }
 
+    /// Output positions whose windows lie inside the input as a whole.
+    pub fn whole_windows(&self) -> Range<usize> {
+        let reach = (self.kernel - 1) * self.dilation;
+        let Some(last) = (self.input + self.padding).checked_sub(reach + 1) else {
+            return 0..0;
+        };
+        let end = (last / self.stride.max(1) + 1).min(self.output);
+        self.padding.div_ceil(self.stride.max(1)).min(end)..end
+    }
+
     /// Number of taps before one that lies `distance` or more past the first.
     #[inline]
     fn steps(&self, distance: i32) -> usize {
@@ -112,7 +122,9 @@ mod tests {
         ) {
             let axis = Axis { input, output, kernel, stride, dilation, padding };
             prop_assert!(axis.check().is_ok());
+            let whole = axis.whole_windows();
             for o in 0..output {
+                prop_assert_eq!(whole.contains(&o), axis.taps_inside(axis.start(o)) == (0..kernel));
                 let start = axis.start(o);
                 let inside = axis.taps_inside(start);
                 for tap in 0..kernel {

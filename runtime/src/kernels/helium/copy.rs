@@ -5,38 +5,65 @@
 #[cfg(target_arch = "arm")]
 use super::helium_core;
 
-/// Copies `len` bytes.
+/// Lines of bytes that lie equally far from one another.
+#[derive(Clone, Copy)]
+pub(super) struct Lines {
+    /// Bytes of a line.
+    pub len: usize,
+    /// Bytes from the start of a line to that of the next, at the source and at the destination.
+    pub pitches: [usize; 2],
+    /// Number of lines.
+    pub count: usize,
+}
+
+/// Copies lines.
 ///
 /// # Safety
-/// `from` is valid for reads and `to` for writes of `len` bytes; they do not overlap.
+/// Of each line, `from` is valid for reads and `to` for writes; they do not overlap.
 #[inline(always)]
-pub(super) unsafe fn copy(from: *const i8, to: *mut i8, len: usize) {
-    if len == 0 {
+pub(super) unsafe fn copy(from: *const i8, to: *mut i8, lines: Lines) {
+    let Lines { len, pitches, count } = lines;
+    if len == 0 || count == 0 {
         return;
     }
     #[cfg(target_arch = "arm")]
-    // SAFETY: the loop ends behind `len` elements, and its last round reads and writes only those that are left. It
-    // changes the registers that are declared.
+    // SAFETY: the inner loop ends behind `len` elements, and its last round reads and writes only those that are left;
+    // the outer one ends behind `count` lines. They change the registers that are declared, and the flags.
     unsafe {
         core::arch::asm!(
             helium_core!(),
-            "dlstp.8 lr, {len}",
             "2:",
-            "vldrb.8 q0, [{from}], #16",
-            "vstrb.8 q0, [{to}], #16",
-            "letp lr, 2b",
+            "mov {f}, {from}",
+            "mov {t}, {to}",
+            "dlstp.8 lr, {len}",
+            "3:",
+            "vldrb.8 q0, [{f}], #16",
+            "vstrb.8 q0, [{t}], #16",
+            "letp lr, 3b",
+            "add {from}, {from_pitch}",
+            "add {to}, {to_pitch}",
+            "subs {count}, {count}, #1",
+            "bne 2b",
             len = in(reg) len,
+            from_pitch = in(reg) pitches[0],
+            to_pitch = in(reg) pitches[1],
+            count = inout(reg) count => _,
             from = inout(reg) from => _,
             to = inout(reg) to => _,
+            f = out(reg) _,
+            t = out(reg) _,
             out("lr") _,
             out("q0") _,
-            options(nostack, preserves_flags),
+            options(nostack),
         );
     }
     #[cfg(not(target_arch = "arm"))]
-    // SAFETY: the caller's promise.
-    unsafe {
-        core::ptr::copy_nonoverlapping(from, to, len);
+    for line in 0..count {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (from, to) = (from.add(line * pitches[0]), to.add(line * pitches[1]));
+            core::ptr::copy_nonoverlapping(from, to, len);
+        }
     }
 }
 
@@ -50,7 +77,8 @@ pub(super) unsafe fn fill(value: i8, to: *mut i8, len: usize) {
         return;
     }
     #[cfg(target_arch = "arm")]
-    // SAFETY: as in `copy`.
+    // SAFETY: the loop ends behind `len` elements, and its last round writes only those that are left. It changes the
+    // registers that are declared.
     unsafe {
         core::arch::asm!(
             helium_core!(),

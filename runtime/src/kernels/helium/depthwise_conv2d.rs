@@ -4,12 +4,12 @@
 //! the image from left to right; each of the others has its own, where taps in padding point to zero points. Where 1, 2,
 //! 4 or 8 channels lie side by side, neighbouring pixels share a vector.
 
-use super::copy::{copy, fill};
+use super::copy::{Lines, copy, fill};
 use super::taps::{LANES, Run, Window16, multiply};
 use crate::format::{ChannelRecord, Family};
 use crate::kernels::convolution::Convolution;
 use crate::kernels::portable;
-use crate::kernels::window::{Axis, Window};
+use crate::kernels::window::Window;
 
 /// Most taps that the table holds; it lives on the stack.
 const TAPS: usize = 64;
@@ -57,7 +57,7 @@ pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &m
         tail: (tail_weights, &records),
     };
     let zeros = zeros.as_ptr();
-    let inside = inside(&x);
+    let inside = x.whole_windows();
     let mut table = [zeros; TAPS];
     let mut lines = output.chunks_exact_mut(x.output * c);
     for image in input.chunks_exact(image_bytes) {
@@ -77,25 +77,13 @@ pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &m
     }
 }
 
-/// Output positions whose windows lie inside the input.
-fn inside(axis: &Axis) -> core::ops::Range<usize> {
-    let reach = (axis.kernel - 1) * axis.dilation;
-    let Some(last) = (axis.input + axis.padding).checked_sub(reach + 1) else {
-        return 0..0;
-    };
-    let end = (last / axis.stride + 1).min(axis.output);
-    let start = axis.padding.div_ceil(axis.stride).min(end);
-    start..end
-}
-
 /// Writes the weights and records of fewer than 16 channels into all lanes: those of channel i to i, i + c, i + 2·c, …
 fn repeat(conv: &Convolution<'_>, weights: &mut [i8], records: &mut [ChannelRecord; LANES]) {
-    for (to, from) in weights.chunks_exact_mut(LANES).zip(conv.weights.chunks_exact(LANES)) {
-        for first in (0..LANES).step_by(conv.c_out) {
-            let len = conv.c_out.min(LANES - first);
-            // SAFETY: both have 16 lanes.
-            unsafe { copy(from.as_ptr(), to.as_mut_ptr().add(first), len) };
-        }
+    let taps = weights.len() / LANES;
+    for first in (0..LANES).step_by(conv.c_out) {
+        let lines = Lines { len: conv.c_out.min(LANES - first), pitches: [LANES; 2], count: taps };
+        // SAFETY: both have 16 lanes for each tap.
+        unsafe { copy(conv.weights.as_ptr(), weights.as_mut_ptr().add(first), lines) };
     }
     for (to, from) in records.iter_mut().zip(conv.channels.iter().cycle()) {
         *to = *from;

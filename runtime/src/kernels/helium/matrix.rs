@@ -129,7 +129,7 @@ unsafe extern "C" fn accumulate_pairs(
     pairs: usize,
     acc: *mut [i32; 4],
 ) {
-    // r1, r3: pixels; r5: weights; r7: chunks left; r9: pairs left; r11: acc. r0, r2, r4, r6 and r8, r10, r12, lr: the
+    // r1, r3: pixels; r5: weights; r7: pairs of chunks left; r9: pairs left; r11: acc. r0, r2, r4, r6 and r8, r10, r12, lr: the
     // accumulators of either pixel, which VMLADAV takes in registers of even number. On the stack: weights, chunks
     // behind the first, bytes of a pixel.
     macro_rules! chunk {
@@ -174,12 +174,17 @@ unsafe extern "C" fn accumulate_pairs(
         "ldr r0, [sp, #8]",
         "add r3, r1, r0",
         chunk!("vmladav.s8"),
-        "cbz r7, 4f",
+        "lsrs r7, r7, #1",
+        "bcc 3f",
+        chunk!("vmladava.s8"),
         "3:",
+        "cbz r7, 5f",
+        "4:",
+        chunk!("vmladava.s8"),
         chunk!("vmladava.s8"),
         "subs r7, r7, #1",
-        "bne 3b",
-        "4:",
+        "bne 4b",
+        "5:",
         "mov r1, r3",
         "stmia r11!, {{r0, r2, r4, r6, r8, r10, r12, lr}}",
         "subs r9, r9, #1",

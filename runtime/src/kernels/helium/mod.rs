@@ -14,6 +14,7 @@
 mod conv2d;
 mod copy;
 mod depthwise_conv2d;
+mod elementwise;
 mod fully_connected;
 mod matrix;
 mod requantize;
@@ -21,12 +22,13 @@ mod taps;
 
 pub(crate) use conv2d::conv2d;
 pub(crate) use depthwise_conv2d::depthwise_conv2d;
+pub(crate) use elementwise::add;
 pub(crate) use fully_connected::fully_connected;
 
 // On the host, only tests reach a variant.
 #[allow(unused_imports)]
 pub(crate) use crate::kernels::portable::{
-    add, average_pool2d, concat, max_pool2d, mean, pad, softmax, table, transpose,
+    average_pool2d, concat, max_pool2d, mean, pad, softmax, table, transpose,
 };
 
 /// Front of every template: makes the assembler accept the vector extension, which the target leaves open.

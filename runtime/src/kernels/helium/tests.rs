@@ -1,10 +1,12 @@
 //! Every kernel against its portable namesake, byte for byte; `scratch` and outputs are exactly as long as they must
 //! be, so that an address check finds any access past them.
 
+use core::cell::Cell;
+
 use proptest::prelude::*;
 
 use super::requantize::{Quads, requantize_quads};
-use crate::format::{ChannelRecord, Conv2dParams, DataRef, Family};
+use crate::format::{AddParams, ChannelRecord, Conv2dParams, DataRef, Family};
 use crate::kernels::convolution::Convolution;
 use crate::kernels::window::{Axis, Window};
 use crate::kernels::{helium, portable};
@@ -210,6 +212,31 @@ proptest! {
         // SAFETY: the vectors are as long as the numbers say.
         unsafe { requantize_quads(&quads, left) };
         prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn add_equals_portable(
+        len in 0usize..40, multipliers in any::<[i16; 2]>(), offset in -(1 << 20)..1 << 20, shift in 1u8..=20,
+        activation in activation(), in_place in any::<bool>(), seed in any::<u64>(),
+    ) {
+        let params = AddParams {
+            multipliers: multipliers.map(i32::from),
+            offset,
+            shift,
+            reserved: 0,
+            activation_min: activation.0,
+            activation_max: activation.1,
+        };
+        let mut random = Bytes::new(seed);
+        let (a, b) = (random.vec(len), random.vec(len));
+        let [expected, found] = [portable::add, helium::add].map(|kernel| {
+            let (mut a, mut b, mut out) = (a.clone(), b.clone(), vec![99; len]);
+            let [a, b, out] = [&mut a, &mut b, &mut out].map(|v| Cell::from_mut(&mut v[..]).as_slice_of_cells());
+            let out = if in_place { a } else { out };
+            kernel(&params, a, b, out);
+            out.iter().map(Cell::get).collect::<Vec<_>>()
+        });
+        prop_assert_eq!(expected, found);
     }
 }
 
