@@ -59,6 +59,7 @@ impl Axis {
     }
 
     /// Output positions whose windows lie inside the input as a whole.
+    #[cfg(any(kernels_helium, test))]
     pub fn whole_windows(&self) -> Range<usize> {
         let reach = (self.kernel - 1) * self.dilation;
         let Some(last) = (self.input + self.padding).checked_sub(reach + 1) else {
