@@ -3,6 +3,8 @@
 use crate::error::OpFault;
 use crate::format::{Conv2dParams, Family, OpCode};
 use crate::kernels;
+use crate::kernels::convolution::VectorWords;
+use crate::kernels::window::Axis;
 use crate::operator::{Node, Operator};
 use crate::ops::check::check_weights;
 use crate::ops::convolution::{
@@ -25,8 +27,10 @@ pub struct DepthwiseConv2d;
 impl DepthwiseConv2d {
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
-    /// The dsp kernel keeps one pixel of zero points, which taps in padding read. The helium kernel keeps a line of the
-    /// input's width of them, rounded up to a multiple of 16 bytes, and 16 weights a tap for fewer than 16 channels.
+    /// The dsp kernel keeps one pixel of zero points, which taps in padding read. The helium kernels keep a line of the
+    /// input's width of them. For windows of up to 4 × 4 taps and multiples of four channels they add words, one a channel
+    /// for every column that a line of windows reads, padding included, and for every tap of a row and one more; for others,
+    /// 16 weights a tap where there are fewer than 16 channels.
     pub fn scratch_bytes(
         family: Family,
         params: &Conv2dParams,
@@ -38,6 +42,17 @@ impl DepthwiseConv2d {
             _ if input_shape[3] != output_shape[3] => 0,
             Family::Dsp1 => c,
             Family::Helium => {
+                let x = Axis {
+                    input: width,
+                    output: output_shape[2] as usize,
+                    kernel: params.kernel[1].into(),
+                    stride: params.stride[1].into(),
+                    dilation: params.dilation[1].into(),
+                    padding: params.padding[1].into(),
+                };
+                if let Some(need) = VectorWords::new(params.kernel[0].into(), &x, c) {
+                    return need.bytes();
+                }
                 let taps = usize::from(params.kernel[0]).saturating_mul(params.kernel[1].into());
                 let line = width.saturating_mul(c).checked_next_multiple_of(16).unwrap_or(usize::MAX);
                 line.saturating_add(if c < 16 { taps.saturating_mul(16) } else { 0 })

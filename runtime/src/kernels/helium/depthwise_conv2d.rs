@@ -1,13 +1,14 @@
-//! Depthwise convolution, 16 channels at a time.
+//! Depthwise convolution: windows of up to 4 × 4 taps by [`small_windows`], others 16 channels at a time.
 //!
-//! A table points to the input pixel of every tap. One table serves all output pixels of a line whose windows lie inside
+//! For these, a table points to the input pixel of every tap. One table serves all output pixels of a line whose windows lie inside
 //! the image from left to right; each of the others has its own, where taps in padding point to zero points. Where 1, 2,
 //! 4 or 8 channels lie side by side, neighbouring pixels share a vector.
 
 use super::copy::{Lines, copy, fill};
+use super::small_windows;
 use super::taps::{LANES, Run, Window16, multiply};
 use crate::format::{ChannelRecord, Family};
-use crate::kernels::convolution::Convolution;
+use crate::kernels::convolution::{Convolution, VectorWords};
 use crate::kernels::portable;
 use crate::kernels::window::Window;
 
@@ -22,17 +23,24 @@ pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &m
     let (c, taps) = (conv.c_out, order.taps);
     let image_bytes = conv.window.image(c);
     let images = input.len() / image_bytes.max(1);
-    let line = (x.input * c).next_multiple_of(LANES);
-    let repeated = if c < LANES { taps * LANES } else { 0 };
     let assumed = conv.family == Family::Helium
         && conv.c_in == c
-        && (1..=TAPS).contains(&taps)
         && conv.weights.len() == order.bytes()
         && conv.channels.len() == c
         && input.len() == images * image_bytes
-        && output.len() == images * y.output * x.output * c
-        && scratch.len() >= line + repeated;
-    if !assumed {
+        && output.len() == images * y.output * x.output * c;
+    if let Some(need) = VectorWords::new(y.kernel, &x, c)
+        && assumed
+        && scratch.len() >= need.bytes()
+        && scratch.as_ptr().cast::<u32>().is_aligned()
+    {
+        // SAFETY: `assumed` holds, and scratch is long enough.
+        unsafe { small_windows::convolve(conv, &need, input, scratch.as_mut_ptr(), output) };
+        return;
+    }
+    let line = (x.input * c).next_multiple_of(LANES);
+    let repeated = if c < LANES { taps * LANES } else { 0 };
+    if !assumed || !(1..=TAPS).contains(&taps) || scratch.len() < line + repeated {
         return portable::depthwise_conv2d(conv, input, scratch, output);
     }
     let (zeros, weights) = scratch.split_at_mut(line);

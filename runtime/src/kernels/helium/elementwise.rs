@@ -5,14 +5,13 @@ use core::cell::Cell;
 #[cfg(target_arch = "arm")]
 use super::helium_core;
 use crate::format::AddParams;
-#[cfg(not(target_arch = "arm"))]
 use crate::kernels::portable;
 
 /// Sum of two tensors; the formula is in [`crate::ops::Add`]. Either input and the output may be the same memory.
 pub(crate) fn add(params: &AddParams, a: &[Cell<i8>], b: &[Cell<i8>], output: &[Cell<i8>]) {
-    let len = output.len().min(a.len()).min(b.len());
-    if len == 0 {
-        return;
+    let len = output.len();
+    if cfg!(not(target_arch = "arm")) || len == 0 || a.len() != len || b.len() != len {
+        return portable::add(params, a, b, output);
     }
     #[cfg(target_arch = "arm")]
     // SAFETY: each slice has `len` elements, which cells let anyone change; the loop ends behind them, and its last
@@ -53,6 +52,4 @@ pub(crate) fn add(params: &AddParams, a: &[Cell<i8>], b: &[Cell<i8>], output: &[
             options(nostack, preserves_flags),
         );
     }
-    #[cfg(not(target_arch = "arm"))]
-    portable::add(params, a, b, output);
 }

@@ -18,7 +18,9 @@ mod elementwise;
 mod fully_connected;
 mod matrix;
 mod requantize;
+mod small_windows;
 mod taps;
+mod words;
 
 pub(crate) use conv2d::conv2d;
 pub(crate) use depthwise_conv2d::depthwise_conv2d;
