@@ -49,7 +49,14 @@ pub const FAMILY: Family = if cfg!(kernels_dsp) {
 pub const fn variants(family: Family) -> &'static [OpCode] {
     match family {
         Family::Dsp => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected],
-        Family::Helium => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected, OpCode::Add],
+        Family::Helium => &[
+            OpCode::Conv2d,
+            OpCode::DepthwiseConv2d,
+            OpCode::FullyConnected,
+            OpCode::Add,
+            OpCode::AveragePool2d,
+            OpCode::Mean,
+        ],
         Family::Portable | Family::Dsp1 | Family::Neon | Family::Scalar => &[],
     }
 }

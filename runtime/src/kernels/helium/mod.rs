@@ -11,6 +11,7 @@
 
 #![allow(unsafe_code)]
 
+mod average;
 mod conv2d;
 mod copy;
 mod depthwise_conv2d;
@@ -22,6 +23,7 @@ mod small_windows;
 mod taps;
 mod words;
 
+pub(crate) use average::{average_pool2d, mean};
 pub(crate) use conv2d::conv2d;
 pub(crate) use depthwise_conv2d::depthwise_conv2d;
 pub(crate) use elementwise::add;
@@ -29,9 +31,7 @@ pub(crate) use fully_connected::fully_connected;
 
 // On the host, only tests reach a variant.
 #[allow(unused_imports)]
-pub(crate) use crate::kernels::portable::{
-    average_pool2d, concat, max_pool2d, mean, pad, softmax, table, transpose,
-};
+pub(crate) use crate::kernels::portable::{concat, max_pool2d, pad, softmax, table, transpose};
 
 /// Front of every template: makes the assembler accept the vector extension, which the target leaves open.
 #[cfg(target_arch = "arm")]

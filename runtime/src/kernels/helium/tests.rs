@@ -6,7 +6,7 @@ use core::cell::Cell;
 use proptest::prelude::*;
 
 use super::requantize::{Quads, requantize_quads};
-use crate::format::{AddParams, ChannelRecord, Conv2dParams, DataRef, Family};
+use crate::format::{AddParams, ChannelRecord, Conv2dParams, DataRef, Family, MeanParams, Pool2dParams};
 use crate::kernels::convolution::Convolution;
 use crate::kernels::window::{Axis, Window};
 use crate::kernels::{helium, portable};
@@ -185,6 +185,51 @@ proptest! {
         let [expected, found] = [portable::fully_connected, helium::fully_connected].map(|kernel| {
             let mut output = vec![99; rows].into_boxed_slice();
             kernel(order, weights.as_slice(), &channels, activation, &input, &mut output);
+            output
+        });
+        prop_assert_eq!(expected, found);
+    }
+
+    #[test]
+    fn averages_equal_portable(
+        axes in [axis(), axis()], channels in 1usize..20, tall in any::<bool>(), activation in activation(),
+        count_padding in 0u8..2, zero_point in zero_point(), seed in any::<u64>(),
+    ) {
+        let mut random = Bytes::new(seed);
+        let [mut y, mut x] = axes.map(|axis| Axis { dilation: 1, padding: axis.padding % axis.kernel, ..axis });
+        if tall {
+            (y.input, y.kernel, y.output) = (300, 300, 1);
+            (x.output, x.kernel, x.padding) = (1, x.input, 0);
+        }
+        let window = Window { y, x };
+        let input = random.vec(2 * window.image(channels));
+        let params = Pool2dParams {
+            kernel: [y.kernel as u16, x.kernel as u16],
+            stride: [y.stride as u16, x.stride as u16],
+            padding: [y.padding as u16, x.padding as u16],
+            count_padding,
+            reserved: 0,
+            activation_min: activation.0,
+            activation_max: activation.1,
+        };
+        let [expected, found] = [portable::average_pool2d, helium::average_pool2d].map(|kernel| {
+            let mut output = vec![99; 2 * y.output * x.output * channels].into_boxed_slice();
+            kernel(&window, &params, zero_point, channels, &input, &mut output);
+            output
+        });
+        prop_assert_eq!(expected, found);
+        let mean = MeanParams {
+            channel: channel(&mut random, zero_point),
+            axes: if seed % 4 == 0 { 0b1010 } else { 0b0110 },
+            reserved: 0,
+            activation_min: activation.0,
+            activation_max: activation.1,
+        };
+        let shape = [2, y.input, x.input, channels];
+        let kept: usize = (0..4).filter(|axis| mean.axes >> axis & 1 == 0).map(|axis| shape[axis]).product();
+        let [expected, found] = [portable::mean, helium::mean].map(|kernel| {
+            let mut output = vec![99; kept].into_boxed_slice();
+            kernel(&mean, shape, &input, &mut output);
             output
         });
         prop_assert_eq!(expected, found);
