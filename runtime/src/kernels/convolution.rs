@@ -48,20 +48,21 @@ impl Convolution<'_> {
     }
 }
 
-/// Scratch bytes in which the helium kernels gather windows, where two windows take no more.
-const VECTOR_SCRATCH: usize = 4096;
+/// Scratch bytes in which the helium kernels gather windows, where two windows take no more: 16 of 3 × 3 × 16 elements.
+const VECTOR_SCRATCH: usize = 2304;
 
 /// Most windows that the helium kernels gather at once.
-const VECTOR_WINDOWS: usize = 16;
+const VECTOR_WINDOWS: usize = 32;
 
 /// Bytes of a gathered window of k elements in the helium kernels: whole vectors of 16 bytes.
 pub(crate) fn vector_pitch(k: usize) -> usize {
     k.max(1).checked_next_multiple_of(16).unwrap_or(usize::MAX)
 }
 
-/// Windows of k elements that the helium kernels gather at once for an output of `pixels` pixels.
+/// Windows of k elements that the helium kernels gather at once for an output of `pixels` pixels: pairs, which share
+/// weights.
 pub(crate) fn vector_windows(k: usize, pixels: usize) -> usize {
-    (VECTOR_SCRATCH / vector_pitch(k)).clamp(2, VECTOR_WINDOWS).min(pixels)
+    (VECTOR_SCRATCH / vector_pitch(k) / 2 * 2).clamp(2, VECTOR_WINDOWS).min(pixels)
 }
 
 /// Scratch memory of the helium kernel for small depthwise windows, in bytes.
@@ -84,7 +85,7 @@ impl VectorWords {
             .checked_mul(x.stride)?
             .checked_add(x.kernel.checked_mul(x.dilation)?)?;
         let columns = reach.max(x.input.checked_add(x.padding)?);
-        if kernel_h > 4 || x.kernel > 4 || c % 4 != 0 || columns > x.input.checked_mul(4)? {
+        if kernel_h > 4 || x.kernel > 4 || !c.is_multiple_of(4) || columns > x.input.checked_mul(4)? {
             return None;
         }
         let plane = c.checked_next_multiple_of(16)?.checked_mul(4)?;

@@ -28,9 +28,9 @@ impl Conv2d {
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
     /// The kernels gather the window of an output pixel; for one group in dsp order those of two pixels, each rounded
-    /// up to a multiple of four bytes; in helium order those of up to 16 pixels, but no more than fit 4 KiB where that
-    /// holds two, each rounded up to a multiple of 16 bytes. Where an output pixel reads just the input pixel at its own
-    /// place, none is needed, but for c_in that is no multiple of four in dsp order or of 16 in helium order.
+    /// up to a multiple of four bytes; in helium order those of up to 32 pixels, an even number that fits 2304 bytes,
+    /// two at least, each rounded up to a multiple of 16 bytes. Where an output pixel reads just the input pixel at its
+    /// own place, none is needed, but for c_in that is no multiple of four in dsp order or of 16 in helium order.
     pub fn scratch_bytes(
         family: Family,
         params: &Conv2dParams,
