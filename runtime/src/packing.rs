@@ -2,9 +2,10 @@
 //!
 //! | family | matrix `[rows][k]` of a convolution | of a fully connected layer | window `[taps][channels]` (depthwise) |
 //! | --- | --- | --- | --- |
-//! | portable, helium | row-major | row-major | row-major |
+//! | portable | row-major | row-major | row-major |
 //! | scalar | `[rows/2][k/2][2][2]` | `[rows/2][k/4][2][4]`, bytes w + 128 | `[channels/4][taps][4]` |
 //! | dsp | `[rows/2][k/4][2][4]`, bytes of even k w + 128 | `[rows/4][k/4][4][4]`, likewise | `[channels/4][taps][4]` |
+//! | helium | `[rows/4][k/16][4][16]` | `[rows/4][k/16][4][16]` | `[channels/16][taps][16]` |
 //! | neon | `[rows/4][k/4][4][4]` | `[rows/4][k/4][4][4]` | row-major |
 //! | dsp1 | `[rows/2][k/4][2][4]` | `[rows/2][k/4][2][4]` | `[channels/4][taps][4]` |
 //!
@@ -41,6 +42,7 @@ const BLOCKS: [[(u8, u8); 2]; Family::ALL.len()] = {
     blocks[Family::Scalar as usize] = [(1, 1), (1, 2)];
     blocks[Family::Dsp as usize] = [(1, 2), (2, 2)];
     blocks[Family::Dsp1 as usize] = [(1, 2), (1, 2)];
+    blocks[Family::Helium as usize] = [(2, 4), (2, 4)];
     blocks[Family::Neon as usize] = [(2, 2), (2, 2)];
     blocks
 };
@@ -138,30 +140,35 @@ pub struct WindowOrder {
 }
 
 impl WindowOrder {
+    /// Channels of a block, whose weights of one tap lie together; 1 stands for row-major.
+    #[inline(always)]
+    const fn block(&self) -> usize {
+        match self.family {
+            Family::Dsp | Family::Dsp1 | Family::Scalar => 4,
+            Family::Helium => 16,
+            Family::Portable | Family::Neon => 1,
+        }
+    }
+
     /// Bytes that the weights take.
     pub const fn bytes(&self) -> usize {
-        match self.family {
-            Family::Dsp | Family::Dsp1 | Family::Scalar => self.taps * self.channels.next_multiple_of(4),
-            Family::Portable | Family::Helium | Family::Neon => self.taps * self.channels,
-        }
+        self.taps * self.channels.next_multiple_of(self.block())
     }
 
     /// Bytes that the weights take, `None` where that exceeds `usize`.
     pub const fn checked_bytes(&self) -> Option<usize> {
-        let Some(channels) = self.channels.checked_next_multiple_of(4) else {
-            return None;
-        };
-        if self.taps.checked_mul(channels).is_some() { Some(self.bytes()) } else { None }
+        match self.channels.checked_next_multiple_of(self.block()) {
+            Some(channels) => self.taps.checked_mul(channels),
+            None => None,
+        }
     }
 
     /// Place of the weight of `tap` and output channel `channel`.
     #[inline(always)]
     pub const fn index(&self, tap: usize, channel: usize) -> usize {
-        match self.family {
-            Family::Dsp | Family::Dsp1 | Family::Scalar => {
-                (channel / 4) * self.taps * 4 + tap * 4 + channel % 4
-            }
-            Family::Portable | Family::Helium | Family::Neon => tap * self.channels + channel,
+        match self.block() {
+            1 => tap * self.channels + channel,
+            block => (channel / block) * self.taps * block + tap * block + channel % block,
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod neon;
 pub(crate) mod portable;
 #[cfg(any(kernels_scalar, test))]
 pub(crate) mod scalar;
+pub(crate) mod scratch;
 pub(crate) mod window;
 
 #[cfg(kernels_dsp)]
@@ -51,7 +52,15 @@ pub const FAMILY: Family = if cfg!(kernels_dsp) {
 pub const fn variants(family: Family) -> &'static [OpCode] {
     match family {
         Family::Dsp => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected],
-        Family::Portable | Family::Dsp1 | Family::Helium | Family::Neon | Family::Scalar => &[],
+        Family::Helium => &[
+            OpCode::Conv2d,
+            OpCode::DepthwiseConv2d,
+            OpCode::FullyConnected,
+            OpCode::Add,
+            OpCode::AveragePool2d,
+            OpCode::Mean,
+        ],
+        Family::Portable | Family::Dsp1 | Family::Neon | Family::Scalar => &[],
     }
 }
 

@@ -50,6 +50,7 @@ impl Axis {
     }
 
     /// Output positions whose taps all lie inside the input.
+    #[cfg(any(kernels_dsp, kernels_helium, kernels_neon, kernels_scalar, test))]
     pub fn inside(&self) -> Range<usize> {
         let low = self.padding.div_ceil(self.stride.max(1)).min(self.output);
         let room = (self.input + self.padding).checked_sub((self.kernel - 1) * self.dilation + 1);
@@ -94,6 +95,13 @@ impl Window {
     pub fn check(&self) -> Result<(), OpFault> {
         self.y.check()?;
         self.x.check()
+    }
+
+    /// Whether an output position reads just the input position at its own place.
+    #[inline]
+    pub fn is_pointwise(&self) -> bool {
+        let axis = |a: Axis| a.kernel == 1 && a.stride == 1 && a.padding == 0 && a.input == a.output;
+        axis(self.y) && axis(self.x)
     }
 
     /// The same window with an image that is one column wide laid on its side: elements and taps keep their order, and a

@@ -2,11 +2,11 @@
 
 use crate::error::OpFault;
 use crate::format::{Conv2dParams, Family, OpCode};
-use crate::kernels;
+use crate::kernels::{self, scratch};
 use crate::operator::{Node, Operator, split};
 use crate::ops::check::check_weights;
 use crate::ops::convolution::{
-    check_convolution, check_scratch, convolution, convolution_ranges, scratch_bytes,
+    check_convolution, check_scratch, convolution, convolution_ranges, scratch_bytes, window,
 };
 
 /// `output[n, y, x, o] = requantize(bias[o] + Σ input[n, y·sy − py + ky·dy, x·sx − px + kx·dx, g·C + i] ·
@@ -25,14 +25,6 @@ pub struct Conv2d;
 
 impl Conv2d {
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
-    ///
-    /// The portable kernel gathers the window of an output pixel; it needs none where an output pixel reads just the
-    /// input pixel at its own place, in one group.
-    ///
-    /// - dsp, one group: the windows of four output pixels, each rounded up to a multiple of four elements of two bytes,
-    ///   and one as int8.
-    /// - dsp1, one group: as release 0.1 did, two windows rounded up to a multiple of four bytes, none for a pointwise
-    ///   convolution whose c_in is one.
     #[inline]
     pub fn scratch_bytes(
         family: Family,
@@ -40,28 +32,9 @@ impl Conv2d {
         input_shape: [u32; 4],
         output_shape: [u32; 4],
     ) -> usize {
-        let c_in = input_shape[3];
-        let pointwise = params.kernel == [1, 1]
-            && params.stride == [1, 1]
-            && params.padding == [0, 0]
-            && input_shape[1..3] == output_shape[1..3];
-        let pointwise = pointwise && params.groups == 1;
-        let taps = usize::from(params.kernel[0]).saturating_mul(params.kernel[1].into());
-        let k = taps.saturating_mul((c_in / params.groups.max(1)) as usize);
-        match family {
-            Family::Dsp1 if params.groups == 1 => {
-                if pointwise && c_in.is_multiple_of(4) {
-                    return 0;
-                }
-                k.checked_next_multiple_of(4).unwrap_or(usize::MAX).saturating_mul(2)
-            }
-            Family::Dsp if params.groups == 1 => {
-                let quads = k.div_ceil(4);
-                quads.saturating_mul(36)
-            }
-            _ if pointwise => 0,
-            _ => k,
-        }
+        let [from, to] = [input_shape, output_shape].map(|shape| shape.map(|dim| dim as usize));
+        let window = window(params.kernel, params.stride, params.dilation, params.padding, from, to);
+        scratch::conv2d(family, &window, from[3], params.groups as usize)
     }
 
     #[inline]

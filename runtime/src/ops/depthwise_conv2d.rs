@@ -2,8 +2,7 @@
 
 use crate::error::OpFault;
 use crate::format::{Conv2dParams, Family, OpCode};
-use crate::kernels;
-use crate::kernels::window::Window;
+use crate::kernels::{self, scratch};
 use crate::operator::{Node, Operator, split};
 use crate::ops::check::check_weights;
 use crate::ops::convolution::{
@@ -30,10 +29,6 @@ impl DepthwiseConv2d {
     pub const ROWS: usize = 31;
 
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
-    ///
-    /// For as many output as input channels, no dilation and at most [`Self::TAPS`] taps in [`Self::ROWS`] rows the dsp kernel keeps, of four
-    /// channels, kernel_h ⁄ 2 + 1 pairs of padded rows at 16 bytes a column, and 2 · (kernel_h ⁄ 2 + 1) arrangements of the
-    /// weights; h stands for w in an image that is one column wide. In dsp1 order it is one pixel.
     #[inline]
     pub fn scratch_bytes(
         family: Family,
@@ -41,26 +36,9 @@ impl DepthwiseConv2d {
         input_shape: [u32; 4],
         output_shape: [u32; 4],
     ) -> usize {
-        let channels = input_shape[3] as usize;
-        if input_shape[3] != output_shape[3] {
-            return 0;
-        }
         let [from, to] = [input_shape, output_shape].map(|shape| shape.map(|dim| dim as usize));
-        let Window { y, x } =
-            window(params.kernel, params.stride, params.dilation, params.padding, from, to).lengthwise();
-        match family {
-            Family::Dsp1 => channels,
-            Family::Dsp
-                if y.kernel.saturating_mul(x.kernel) <= Self::TAPS
-                    && y.kernel <= Self::ROWS
-                    && params.dilation == [1, 1] =>
-            {
-                let slots = y.kernel / 2 + 1;
-                let columns = x.output.saturating_sub(1).saturating_mul(x.stride).saturating_add(x.kernel);
-                columns.saturating_add(2 * slots * x.kernel).saturating_mul(16 * slots)
-            }
-            _ => 0,
-        }
+        let window = window(params.kernel, params.stride, params.dilation, params.padding, from, to);
+        scratch::depthwise_conv2d(family, &window, from[3], to[3])
     }
 
     #[inline]

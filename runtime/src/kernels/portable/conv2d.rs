@@ -13,7 +13,7 @@ use crate::requantize::requantize;
 pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], output: &mut [i8]) {
     let Window { y, x } = conv.window;
     let order = conv.matrix_order();
-    if conv.groups == 1 && conv.is_pointwise() {
+    if conv.groups == 1 && conv.window.is_pointwise() {
         for (window, out) in input.chunks_exact(conv.c_in).zip(output.chunks_exact_mut(conv.c_out)) {
             multiply(conv, 0, window, out);
         }

@@ -6,7 +6,7 @@ use crate::packing::MatrixOrder;
 /// Σₖ x[k] · weight[row][k], less what the order folds into the bias.
 #[inline]
 pub(super) fn dot(order: MatrixOrder, weights: &[i8], row: usize, x: &[i8]) -> i32 {
-    if let Family::Portable | Family::Helium = order.family {
+    if let Family::Portable = order.family {
         return products(x, &weights[row * order.k..][..order.k]);
     }
     let start = order.folded(weights, row).wrapping_neg();
