@@ -3,7 +3,7 @@
 //! | family | matrix `[rows][k]` of a convolution | of a fully connected layer | window `[taps][channels]` (depthwise) |
 //! | --- | --- | --- | --- |
 //! | portable, helium | row-major | row-major | row-major |
-//! | scalar | `[rows/2][k/2][2][2]` | `[rows/2][k/4][2][4]`, bytes w + 128 | `[channels/4][taps][4]` |
+//! | scalar | `[rows][k/2][2]` | `[rows/4][k/2][4][2]`, bytes w + 128 | `[channels/4][taps][4]` |
 //! | dsp | `[rows/2][k/4][2][4]`, bytes of even k w + 128 | `[rows/4][k/4][4][4]`, likewise | `[channels/4][taps][4]` |
 //! | neon | `[rows/4][k/4][4][4]` | `[rows/4][k/4][4][4]` | row-major |
 //! | dsp1 | `[rows/2][k/4][2][4]` | `[rows/2][k/4][2][4]` | `[channels/4][taps][4]` |
@@ -41,8 +41,9 @@ impl MatrixOrder {
     const fn block(&self) -> (usize, usize) {
         match (self.family, self.dense) {
             (Family::Portable | Family::Helium, _) => (1, 1),
-            (Family::Scalar, false) => (2, 2),
-            (Family::Scalar, true) | (Family::Dsp, false) | (Family::Dsp1, _) => (2, 4),
+            (Family::Scalar, false) => (1, 2),
+            (Family::Scalar, true) => (4, 2),
+            (Family::Dsp, false) | (Family::Dsp1, _) => (2, 4),
             (Family::Dsp, true) | (Family::Neon, _) => (4, 4),
         }
     }

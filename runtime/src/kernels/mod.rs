@@ -48,8 +48,8 @@ pub const FAMILY: Family = if cfg!(kernels_dsp) {
 /// Operators that a family has kernels of its own for; all others run the portable ones.
 pub const fn variants(family: Family) -> &'static [OpCode] {
     match family {
-        Family::Dsp => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected],
-        Family::Portable | Family::Dsp1 | Family::Helium | Family::Neon | Family::Scalar => &[],
+        Family::Dsp | Family::Scalar => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected],
+        Family::Portable | Family::Dsp1 | Family::Helium | Family::Neon => &[],
     }
 }
 
