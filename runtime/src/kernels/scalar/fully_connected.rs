@@ -12,7 +12,7 @@ use crate::packing::MatrixOrder;
 
 /// Rows whose sums are kept, and pairs of k whose activations are, at a time; both live on the stack.
 const ROWS: usize = 64;
-const STEPS: usize = 32;
+const STEPS: usize = 64;
 
 /// A pair of activations: x₀, x₁, D.
 type Step = [i32; 3];

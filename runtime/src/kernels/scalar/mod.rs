@@ -12,6 +12,7 @@ mod depthwise_conv2d;
 mod fully_connected;
 mod matrix;
 mod requantize;
+mod rows;
 mod windows;
 
 pub(crate) use conv2d::conv2d;

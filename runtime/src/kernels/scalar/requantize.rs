@@ -17,6 +17,11 @@ impl Rounding {
         Self { low: low.into(), high: high.into(), left: channels.iter().any(|channel| channel.left != 0) }
     }
 
+    /// Whether no channel has a left shift and the bounds are those of int8.
+    pub fn is_plain(&self) -> bool {
+        !self.left && (self.low, self.high) == (i8::MIN.into(), i8::MAX.into())
+    }
+
     /// Requantizes `acc.len()` sums of one channel, bias not yet added, to bytes `pitch` apart.
     ///
     /// # Safety
