@@ -3,7 +3,7 @@
 //! Of a word of weights w + 128 of two rows and two k, `& 0x00ff00ff` leaves the bytes of the first k and, shifted by 8,
 //! those of the second one, each as a + 2¹⁶·b: a 32-bit product with an activation holds those of both rows. For two k
 //! the constant D = 2¹⁵ − 128·(2¹⁶ + 1)·(x₀ + x₁) takes the 128 back, so that either sum lies within ±2·128·127 and
-//! P = V₀·x₀ + V₁·x₁ + D splits as in [`matrix`](super::matrix).
+//! P = V₀·x₀ + V₁·x₁ + D splits as in [`rows`](super::rows).
 
 use super::requantize::Rounding;
 use crate::format::{ChannelRecord, Family};
@@ -86,9 +86,13 @@ unsafe extern "C" fn four_rows(acc: &mut [i32; 4], x: *const Step, w: *const i8,
                  muls r4, r6, r4
                  adds r3, r3, r4
                  adds r3, r3, r7
-                 add ", $total, ", r3
+                 add ",
+                $total,
+                ", r3
                  asrs r3, r3, #16
-                 add ", $high, ", r3"
+                 add ",
+                $high,
+                ", r3"
             )
         };
     }
@@ -167,12 +171,28 @@ unsafe extern "C" fn four_rows(acc: &mut [i32; 4], x: *const Step, w: *const i8,
     macro_rules! two_rows {
         ($word:literal, $total:literal, $high:literal) => {
             concat!(
-                "and r9, ", $word, ", r0
-                 and ", $word, ", r0, ", $word, ", lsr #8
+                "and r9, ",
+                $word,
+                ", r0
+                 and ",
+                $word,
+                ", r0, ",
+                $word,
+                ", lsr #8
                  mla r9, r9, r6, r8
-                 mla r9, ", $word, ", r7, r9
-                 add ", $total, ", ", $total, ", r9
-                 add ", $high, ", ", $high, ", r9, asr #16"
+                 mla r9, ",
+                $word,
+                ", r7, r9
+                 add ",
+                $total,
+                ", ",
+                $total,
+                ", r9
+                 add ",
+                $high,
+                ", ",
+                $high,
+                ", r9, asr #16"
             )
         };
     }

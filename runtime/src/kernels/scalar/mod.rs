@@ -7,10 +7,10 @@
 
 #![allow(unsafe_code)]
 
+mod blocks;
 mod conv2d;
 mod depthwise_conv2d;
 mod fully_connected;
-mod matrix;
 mod requantize;
 mod rows;
 mod windows;

@@ -14,25 +14,7 @@ pub(super) struct Rounding {
 
 impl Rounding {
     pub fn new((low, high): (i8, i8), channels: &[ChannelRecord]) -> Self {
-        Self { low: low.into(), high: high.into(), left: channels.iter().any(|channel| channel.left != 0) }
-    }
-
-    /// Whether no channel has a left shift and the bounds are those of int8.
-    pub fn is_plain(&self) -> bool {
-        !self.left && (self.low, self.high) == (i8::MIN.into(), i8::MAX.into())
-    }
-
-    /// Requantizes `acc.len()` sums of one channel, bias not yet added, to bytes `pitch` apart.
-    ///
-    /// # Safety
-    /// `out` is valid for writes of those bytes, which nothing else refers to.
-    #[inline(always)]
-    pub unsafe fn pixels(&self, acc: &mut [i32], channel: &ChannelRecord, out: *mut i8, pitch: usize) {
-        if self.left {
-            acc.iter_mut().for_each(|acc| shift(acc, channel));
-        }
-        // SAFETY: the caller's promise; a step of 0 stays at one channel.
-        unsafe { write::<0>(acc, channel, out, pitch, self) };
+        Self { low: low.into(), high: high.into(), left: has_left_shift(channels) }
     }
 
     /// Requantizes one sum of each channel, biases not yet added, to bytes behind one another.
@@ -47,7 +29,19 @@ impl Rounding {
             acc.iter_mut().zip(channels).for_each(|(acc, channel)| shift(acc, channel));
         }
         // SAFETY: the caller's promise; there are `len` channels.
-        unsafe { write::<1>(acc, channels.as_ptr(), out, 1, self) };
+        unsafe { write(acc, channels.as_ptr(), out, self) };
+    }
+}
+
+/// Whether any channel has a left shift.
+pub(super) fn has_left_shift(channels: &[ChannelRecord]) -> bool {
+    channels.iter().any(|channel| channel.left != 0)
+}
+
+/// Applies the bounds of a layer to outputs that are saturated to int8 already; most layers have no others.
+pub(super) fn clamp((low, high): (i8, i8), output: &mut [i8]) {
+    if (low, high) != (i8::MIN, i8::MAX) {
+        output.iter_mut().for_each(|q| *q = (*q).max(low).min(high));
     }
 }
 
@@ -59,28 +53,21 @@ fn shift(acc: &mut i32, channel: &ChannelRecord) {
     *acc = shifted.wrapping_sub(channel.bias);
 }
 
-/// Requantizes every sum by `channel`, the one `CHANNELS` behind it, and so on, without left shift, to bytes `pitch`
-/// apart.
+/// Requantizes every sum by `channel`, the one behind it, and so on, without left shift, to bytes behind one another.
 ///
 /// # Safety
 /// `channel` is valid for reads of all channels that this names, `out` for writes of the bytes.
 #[cfg(not(all(target_arch = "arm", narrow_multiply)))]
 #[inline(always)]
-unsafe fn write<const CHANNELS: usize>(
-    acc: &[i32],
-    channel: *const ChannelRecord,
-    out: *mut i8,
-    pitch: usize,
-    rounding: &Rounding,
-) {
+unsafe fn write(acc: &[i32], channel: *const ChannelRecord, out: *mut i8, rounding: &Rounding) {
     for (i, &acc) in acc.iter().enumerate() {
         // SAFETY: the caller's promise.
         unsafe {
-            let channel = &*channel.add(CHANNELS * i);
+            let channel = &*channel.add(i);
             let acc = i64::from(acc.wrapping_add(channel.bias));
             let high = (acc * i64::from(channel.multiplier) >> 32) as i32;
             let q = high.wrapping_add(channel.offset) >> (channel.shift & 31);
-            *out.add(pitch * i) = q.max(rounding.low).min(rounding.high) as i8;
+            *out.add(i) = q.max(rounding.low).min(rounding.high) as i8;
         }
     }
 }
@@ -91,63 +78,42 @@ unsafe fn write<const CHANNELS: usize>(
 /// As above.
 #[cfg(all(target_arch = "arm", narrow_multiply))]
 #[inline(always)]
-unsafe fn write<const CHANNELS: usize>(
-    acc: &[i32],
-    channel: *const ChannelRecord,
-    out: *mut i8,
-    pitch: usize,
-    rounding: &Rounding,
-) {
+unsafe fn write(acc: &[i32], channel: *const ChannelRecord, out: *mut i8, rounding: &Rounding) {
     if acc.is_empty() {
         return;
     }
-    // What a record is read by, 16 bytes, less those of the next channel.
-    let back = 16 - 16 * CHANNELS;
-    let steps = Steps { back, pitch, end: acc.as_ptr().wrapping_add(acc.len()), low: rounding.low, high: rounding.high };
+    let end = acc.as_ptr().wrapping_add(acc.len());
     // SAFETY: the caller's promise.
-    unsafe { write_narrow(acc.as_ptr(), channel, out, &steps) };
+    unsafe { write_narrow(acc.as_ptr(), channel, out, &End { end, low: rounding.low, high: rounding.high }) };
 }
 
-/// How [`write_narrow`] goes on from one output to the next.
+/// Where [`write_narrow`] ends, and its bounds.
 #[cfg(all(target_arch = "arm", narrow_multiply))]
 #[repr(C)]
-struct Steps {
-    back: usize,
-    pitch: usize,
+struct End {
     end: *const i32,
     low: i32,
     high: i32,
 }
 
-/// Requantizes from `acc` up to its end, by the channels and to the bytes that `steps` leads to. The product's high
-/// word comes from four products of 16-bit halves: with a = 2¹⁶·A + a', m = 2¹⁶·M + m' it is
+/// Requantizes from `acc` up to its end. The product's high word comes from four products of 16-bit halves: with a = 2¹⁶·A + a', m = 2¹⁶·M + m' it is
 /// A·M + (middle >> 16) + ((a'·M + (middle & 0xffff)) >> 16), middle = A·m' + (a'·m' >> 16), and no sum leaves 32 bits.
 ///
 /// # Safety
 /// As [`write`]; there is at least one output.
 #[cfg(all(target_arch = "arm", narrow_multiply))]
 #[unsafe(naked)]
-unsafe extern "C" fn write_narrow(
-    acc: *const i32,
-    channel: *const ChannelRecord,
-    out: *mut i8,
-    steps: &Steps,
-) {
-    // r8: back; r9: pitch; r10: end; r11, r12: bounds.
+unsafe extern "C" fn write_narrow(acc: *const i32, channel: *const ChannelRecord, out: *mut i8, end: &End) {
+    // r10: end; r11, r12: bounds.
     core::arch::naked_asm!(
         "push {{r4, r5, r6, r7, lr}}",
-        "mov r4, r8",
-        "mov r5, r9",
         "mov r6, r10",
         "mov r7, r11",
-        "push {{r4, r5, r6, r7}}",
-        "ldmia r3!, {{r4, r5, r6, r7}}",
-        "mov r8, r4",
-        "mov r9, r5",
-        "mov r10, r6",
-        "mov r11, r7",
-        "ldr r3, [r3]",
-        "mov r12, r3",
+        "push {{r6, r7}}",
+        "ldmia r3!, {{r5, r6, r7}}",
+        "mov r10, r5",
+        "mov r11, r6",
+        "mov r12, r7",
         "2:",
         "ldmia r0!, {{r3}}",
         "ldmia r1!, {{r4, r5}}",
@@ -182,14 +148,10 @@ unsafe extern "C" fn write_narrow(
         "mov r3, r12",
         "4:",
         "strb r3, [r2]",
-        "add r2, r9",
-        "mov r4, r8",
-        "subs r1, r1, r4",
+        "adds r2, r2, #1",
         "cmp r0, r10",
         "bne 2b",
-        "pop {{r4, r5, r6, r7}}",
-        "mov r8, r4",
-        "mov r9, r5",
+        "pop {{r6, r7}}",
         "mov r10, r6",
         "mov r11, r7",
         "pop {{r4, r5, r6, r7, pc}}",

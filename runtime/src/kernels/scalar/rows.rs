@@ -1,15 +1,23 @@
-//! Every row of a convolution's weights for the windows of four pixels, sums and rounding in one function: what a call a
-//! row would save and restore costs more than a short row.
+//! Four windows times every row of weights: the work of a convolution, sums and rounding in one function, since what a
+//! call a row would save and restore costs more than a short row.
 //!
-//! For layers whose channels have no left shift and whose bounds are those of int8; [`matrix`](super::matrix) explains
-//! the sums, [`requantize`](super::requantize) the product by halves.
+//! A word X = a + 2¹⁶·b holds an activation of two pixels, so that one 32-bit product X·w holds two. Over two k the
+//! lower sum lies within ±2·128·127 and fits 16 bits: P = X₀·w₀ + X₁·w₁ splits without loss. With T = ΣP and H the
+//! sum of the upper halves, all modulo 2³², the sums of b and of a are H and T − 2¹⁶·H. The upper half of P is P >> 16,
+//! one more where the lower sum is negative: Armv6-M adds bit 15, which `asrs` leaves in the carry; Armv7-M starts P
+//! with 2¹⁵, which rounds, and takes that out of T at the end.
+//!
+//! For layers whose channels have no left shift; [`requantize`](super::requantize) explains the product by halves.
 
 use crate::format::ChannelRecord;
+
+/// Words that the windows of four pixels take for two k: `[2 pairs of pixels][2 k]`.
+pub(super) const STEP: usize = 4;
 
 /// What [`rows`] reads and writes; the order of the fields is that of its stack.
 #[repr(C)]
 pub(super) struct Rows {
-    /// The windows, [`STEP`](super::matrix::STEP) words for each pair of k.
+    /// The windows, [`STEP`] words for every two k.
     pub x: *const i32,
     /// Behind the steps that whole rounds of four cover, and behind the last one.
     pub ends: [*const i32; 2],
@@ -23,7 +31,7 @@ pub(super) struct Rows {
     pub weights: *const i8,
 }
 
-/// Writes the outputs of four pixels.
+/// Writes the outputs of four pixels, saturated to int8.
 ///
 /// # Safety
 /// - `x` up to its end is valid for reads, the ends are as documented.
@@ -39,7 +47,9 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
     macro_rules! step {
         ($offset:literal) => {
             concat!(
-                "ldrh r3, [r1, #", $offset, "]
+                "ldrh r3, [r1, #",
+                $offset,
+                "]
                  sxtb r2, r3
                  lsls r3, r3, #16
                  asrs r3, r3, #24
@@ -214,7 +224,11 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
         ($first:literal, $second:literal) => {
             concat!(
                 "ldmia r0!, {{r4, r5, r6, r7}}\n",
-                "ldrsb r2, [r1", $first, "\nldrsb r3, [r1, #", $second, "]\n",
+                "ldrsb r2, [r1",
+                $first,
+                "\nldrsb r3, [r1, #",
+                $second,
+                "]\n",
                 products!()
             )
         };
@@ -222,11 +236,30 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
     macro_rules! round {
         ($sum:literal) => {
             concat!(
-                "add ", $sum, ", ", $sum, ", r4
-                 smull r12, ", $sum, ", ", $sum, ", r5
-                 add ", $sum, ", ", $sum, ", r6
-                 asr ", $sum, ", ", $sum, ", r7
-                 ssat ", $sum, ", #8, ", $sum
+                "add ",
+                $sum,
+                ", ",
+                $sum,
+                ", r4
+                 smull r12, ",
+                $sum,
+                ", ",
+                $sum,
+                ", r5
+                 add ",
+                $sum,
+                ", ",
+                $sum,
+                ", r6
+                 asr ",
+                $sum,
+                ", ",
+                $sum,
+                ", r7
+                 ssat ",
+                $sum,
+                ", #8, ",
+                $sum
             )
         };
     }
@@ -297,20 +330,29 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
 /// As above.
 #[cfg(not(target_arch = "arm"))]
 pub(super) unsafe fn rows(rows: &Rows) {
-    use super::matrix::{STEP, four_pixels};
     use crate::requantize::requantize;
 
     // SAFETY: the caller's promise.
     unsafe {
         let steps = rows.ends[1].offset_from_unsigned(rows.x) / STEP;
-        let channels = rows.channels[1].offset_from_unsigned(rows.channels[0]);
-        for row in 0..channels {
+        for row in 0..rows.channels[1].offset_from_unsigned(rows.channels[0]) {
             let channel = &*rows.channels[0].add(row);
-            let mut acc = [0; 4];
-            four_pixels(&mut acc, rows.x.cast(), rows.weights.add(2 * steps * row), steps);
-            for (pixel, acc) in acc.into_iter().enumerate() {
-                let q = requantize(acc.wrapping_add(channel.bias), channel, i8::MIN, i8::MAX);
-                *rows.out.add(rows.pitch * pixel + row) = q;
+            let weights = rows.weights.add(2 * steps * row);
+            for pair in 0..2 {
+                let (mut total, mut high) = (0i32, 0i32);
+                for step in 0..steps {
+                    let product = |k: usize| {
+                        let x = *rows.x.add(STEP * step + 2 * pair + k);
+                        x.wrapping_mul((*weights.add(2 * step + k)).into())
+                    };
+                    let both = product(0).wrapping_add(product(1));
+                    total = total.wrapping_add(both);
+                    high = high.wrapping_add(both >> 16).wrapping_add(both >> 15 & 1);
+                }
+                for (pixel, acc) in [total.wrapping_sub(high << 16), high].into_iter().enumerate() {
+                    let q = requantize(acc.wrapping_add(channel.bias), channel, i8::MIN, i8::MAX);
+                    *rows.out.add(rows.pitch * (2 * pair + pixel) + row) = q;
+                }
             }
         }
     }

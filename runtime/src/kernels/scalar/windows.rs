@@ -1,21 +1,20 @@
-//! Windows of four output pixels in scratch memory (im2col), two pixels in a word, as [`matrix`](super::matrix) reads
+//! Windows of four output pixels in scratch memory (im2col), two pixels in a word, as [`rows`](super::rows) reads
 //! them: `[k/2][2 pairs of pixels][2 k]`, the first pixel of a pair in the lower half of a word, the second one added in
 //! the upper half.
 
-use super::matrix::STEP;
+use super::rows::STEP;
 use crate::kernels::convolution::Convolution;
 use crate::kernels::window::Window;
 
-/// Writes the windows that start at `starts` (y, x), one to four of them. Words of absent pixels keep what they hold, an
-/// absent second pixel of a pair counts as its first.
+/// Writes the windows that start at `starts` (y, x).
 ///
 /// # Safety
 /// `words` is valid for writes of `STEP` words for every two k, rounded up, and lies outside `image`, which holds the
 /// convolution's `[h, w, c_in]` input.
-pub(super) unsafe fn gather(conv: &Convolution<'_>, image: &[i8], starts: &[(i32, i32)], words: *mut i32) {
-    for (i, pair) in starts.chunks(2).enumerate() {
+pub(super) unsafe fn gather(conv: &Convolution<'_>, image: &[i8], starts: &[(i32, i32); 4], words: *mut i32) {
+    for (i, &pair) in starts.as_chunks::<2>().0.iter().enumerate() {
         // SAFETY: words of pair i of 2.
-        unsafe { gather_pair(conv, image, [pair[0], pair[pair.len() - 1]], words.add(2 * i)) };
+        unsafe { gather_pair(conv, image, pair, words.add(2 * i)) };
     }
 }
 
