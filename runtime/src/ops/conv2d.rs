@@ -29,7 +29,8 @@ impl Conv2d {
     /// The kernels gather the window of an output pixel; for one group in dsp order those of two pixels, each rounded
     /// up to a multiple of four bytes. Where an output pixel reads just the input pixel at its own place, none is
     /// needed, but for c_in that is no multiple of four in dsp order. In scalar order and for one group they gather the
-    /// windows of four pixels, pointwise or not, two in a word of four bytes, of k rounded up to even.
+    /// windows of four pixels, pointwise or not, two in a word of four bytes, of k rounded up to even,
+    /// and keep a pixel of zero points, which taps in padding read.
     pub fn scratch_bytes(
         family: Family,
         params: &Conv2dParams,
@@ -46,7 +47,8 @@ impl Conv2d {
         let k = taps.saturating_mul((c_in / params.groups.max(1)) as usize);
         match family {
             Family::Scalar if params.groups == 1 => {
-                k.checked_next_multiple_of(2).unwrap_or(usize::MAX).saturating_mul(8)
+                let k = k.checked_next_multiple_of(2).unwrap_or(usize::MAX);
+                k.saturating_mul(8).saturating_add(c_in as usize)
             }
             Family::Dsp1 if params.groups == 1 => {
                 if pointwise && c_in.is_multiple_of(4) {

@@ -2,7 +2,7 @@
 
 use super::requantize::{clamp, has_left_shift};
 use super::rows::{Rows, STEP, rows};
-use super::windows::gather;
+use super::windows::Windows;
 use crate::format::Family;
 use crate::kernels::convolution::Convolution;
 use crate::kernels::portable;
@@ -15,7 +15,6 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
     let Window { y, x } = conv.window;
     let (steps, pixels) = (order.k.div_ceil(2), y.output * x.output);
     let images = output.len() / (pixels * conv.c_out).max(1);
-    let words = scratch.as_mut_ptr().cast::<i32>();
     let assumed = conv.family == Family::Scalar
         && conv.groups == 1
         && conv.weights.len() == order.bytes()
@@ -23,12 +22,16 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
         && conv.channels.len() == conv.c_out
         && output.len() == images * pixels * conv.c_out
         && input.len() == images * conv.window.image(conv.c_in)
-        && scratch.len() / (4 * STEP) >= steps
-        && words.is_aligned()
+        && scratch.len() >= 4 * STEP * steps + conv.c_in
+        && scratch.as_ptr().cast::<u32>().is_aligned()
         && !has_left_shift(conv.channels);
     if !assumed {
         return portable::conv2d(conv, input, scratch, output);
     }
+    let (words, padding) = scratch.split_at_mut(4 * STEP * steps);
+    let words = words.as_mut_ptr().cast::<i32>();
+    padding[..conv.c_in].fill(conv.zero_point);
+    let windows = Windows::new(conv, padding.as_ptr());
     let weights = conv.weights.as_ptr();
     let ends = [steps / 4 * 4, steps].map(|steps| words.wrapping_add(STEP * steps).cast_const());
     let channels = conv.channels.as_ptr_range();
@@ -52,11 +55,11 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
                 if pitch == 0 {
                     starts = [starts[3]; 4];
                 }
-                // SAFETY: `scratch` is aligned and holds `STEP` words for every two k, the weights `2 * steps` bytes for
+                // SAFETY: `scratch` is aligned and holds `STEP` words for every two k, then a pixel, the weights `2 * steps` bytes for
                 // each channel. An image has `pixels` outputs of c_out bytes, `out` leads to the first new one, and
                 // `again` of them lie before it; nothing else refers to `output`.
                 unsafe {
-                    gather(conv, image, &starts, words);
+                    windows.gather(image, &starts, words);
                     let first = out.sub(again * conv.c_out);
                     rows(&Rows { x: words, ends, channels, out: first, pitch, weights });
                     out = out.add(new * conv.c_out);
