@@ -32,41 +32,66 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
     let words = words.as_mut_ptr().cast::<i32>();
     padding[..conv.c_in].fill(conv.zero_point);
     let windows = Windows::new(conv, padding.as_ptr());
+    let pointwise = conv.is_pointwise();
     let weights = conv.weights.as_ptr();
     let ends = [steps / 4 * 4, steps].map(|steps| words.wrapping_add(STEP * steps).cast_const());
     let channels = conv.channels.as_ptr_range();
     let channels = [channels.start, channels.end];
     let mut out = output.as_mut_ptr();
     for image in input.chunks_exact(conv.window.image(conv.c_in)) {
-        // The last four pixels' places, how many of them are new, and how many precede these.
-        let (mut starts, mut new, mut old) = ([(0, 0); 4], 0, 0);
-        for oy in 0..y.output {
-            for ox in 0..x.output {
-                starts.rotate_left(1);
-                starts[3] = (y.start(oy), x.start(ox));
-                new += 1;
-                let last = oy + 1 == y.output && ox + 1 == x.output;
-                if new < 4 && !last && pixels >= 4 {
-                    continue;
+        let mut walk = Walk { window: &conv.window, at: (0, 0) };
+        let mut done = 0;
+        while done < pixels {
+            // Four pixels at a time: of the last ones some are computed again. An image of fewer pixels has them computed
+            // one by one, four times into the same place.
+            let (again, new, pitch) = match pixels {
+                ..4 => (0, 1, 0),
+                _ => {
+                    let again = (done + 4).saturating_sub(pixels);
+                    (again, 4 - again, conv.c_out)
                 }
-                // Four pixels at a time: of the last ones some are computed again. An image of fewer pixels has them
-                // computed one by one, four times into the same place.
-                let (again, pitch) = if old > 0 || new == 4 { (4 - new, conv.c_out) } else { (0, 0) };
-                if pitch == 0 {
-                    starts = [starts[3]; 4];
-                }
-                // SAFETY: `scratch` is aligned and holds `STEP` words for every two k, then a pixel, the weights `2 * steps` bytes for
-                // each channel. An image has `pixels` outputs of c_out bytes, `out` leads to the first new one, and
-                // `again` of them lie before it; nothing else refers to `output`.
-                unsafe {
+            };
+            // SAFETY: `scratch` is aligned and holds `STEP` words for every two k, then a pixel; the weights have
+            // `2 * steps` bytes for each channel. `output` has c_out bytes for every pixel of every image, `out` leads
+            // to the first new one, and `again` of them lie before it; nothing else refers to `output`. A pointwise
+            // image has as many pixels of c_in bytes.
+            unsafe {
+                if pointwise && pitch > 0 {
+                    windows.gather_pixels(image.as_ptr().add((done - again) * conv.c_in), words);
+                } else {
+                    (0..again).for_each(|_| walk.back());
+                    let starts = if pitch > 0 { [(); 4].map(|()| walk.next()) } else { [walk.next(); 4] };
                     windows.gather(image, &starts, words);
-                    let first = out.sub(again * conv.c_out);
-                    rows(&Rows { x: words, ends, channels, out: first, pitch, weights });
-                    out = out.add(new * conv.c_out);
                 }
-                (new, old) = (0, if pitch == 0 { 0 } else { 4 });
+                let first = out.sub(again * conv.c_out);
+                rows(&Rows { x: words, ends, channels, out: first, pitch, weights });
+                out = out.add(new * conv.c_out);
             }
+            done += new;
         }
     }
     clamp(conv.activation, output);
+}
+
+/// From output pixel to output pixel.
+struct Walk<'a> {
+    window: &'a Window,
+    /// Row and column of the next one.
+    at: (usize, usize),
+}
+
+impl Walk<'_> {
+    /// Where the window of the next pixel starts (y, x).
+    fn next(&mut self) -> (i32, i32) {
+        let Window { y, x } = *self.window;
+        let (row, column) = self.at;
+        self.at = if column + 1 == x.output { (row + 1, 0) } else { (row, column + 1) };
+        (y.start(row), x.start(column))
+    }
+
+    /// Undoes a step; there must be one to undo.
+    fn back(&mut self) {
+        let (row, column) = self.at;
+        self.at = if column == 0 { (row - 1, self.window.x.output - 1) } else { (row, column - 1) };
+    }
 }

@@ -65,7 +65,7 @@ unsafe fn write(acc: &[i32], channel: *const ChannelRecord, out: *mut i8, roundi
         unsafe {
             let channel = &*channel.add(i);
             let acc = i64::from(acc.wrapping_add(channel.bias));
-            let high = (acc * i64::from(channel.multiplier) >> 32) as i32;
+            let high = ((acc * i64::from(channel.multiplier)) >> 32) as i32;
             let q = high.wrapping_add(channel.offset) >> (channel.shift & 31);
             *out.add(i) = q.max(rounding.low).min(rounding.high) as i8;
         }

@@ -11,8 +11,6 @@ pub(super) struct Windows<'a> {
     conv: &'a Convolution<'a>,
     /// A pixel of padding.
     padding: *const i8,
-    /// From the first to the last tap, in pixels (y, x).
-    reach: [i32; 2],
     /// Elements from the taps of one ky to those of the next one.
     line: usize,
     /// Taps of one ky that lie together in the input.
@@ -23,9 +21,8 @@ impl<'a> Windows<'a> {
     /// `padding` is a pixel of the input's zero point, valid for reads of c_in bytes as long as windows are gathered.
     pub fn new(conv: &'a Convolution<'a>, padding: *const i8) -> Self {
         let Window { y, x } = conv.window;
-        let reach = [y, x].map(|axis| ((axis.kernel - 1) * axis.dilation) as i32);
         let run = if x.dilation == 1 { x.kernel } else { 1 };
-        Self { conv, padding, reach, line: y.dilation * x.input * conv.c_in, run }
+        Self { conv, padding, line: y.dilation * x.input * conv.c_in, run }
     }
 
     /// Writes the windows that start at `starts` (y, x).
@@ -37,16 +34,32 @@ impl<'a> Windows<'a> {
         let Window { y, x } = self.conv.window;
         for (i, pair) in starts.as_chunks::<2>().0.iter().enumerate() {
             let words = words.wrapping_add(2 * i);
-            let whole = pair.iter().all(|start| {
-                let last = (start.0 + self.reach[0], start.1 + self.reach[1]);
-                start.0.min(start.1) >= 0 && last.0 < y.input as i32 && last.1 < x.input as i32
-            });
+            let whole = pair.iter().all(|start| y.is_inside(start.0) && x.is_inside(start.1));
             // SAFETY: the words are those of pair i of 2; `whole` says that every tap lies inside the image.
             unsafe {
                 if whole {
                     self.gather_whole(image, pair, words);
                 } else {
                     self.gather_padded(image, pair, words);
+                }
+            }
+        }
+    }
+
+    /// Writes four windows that are each a pixel of the input, one behind the other.
+    ///
+    /// # Safety
+    /// `pixel` is valid for reads of four pixels of c_in bytes; `words` as for [`Self::gather`].
+    pub unsafe fn gather_pixels(&self, pixel: *const i8, words: *mut i32) {
+        let c_in = self.conv.c_in;
+        for pair in 0..2 {
+            let first = pixel.wrapping_add(2 * pair * c_in);
+            let words = words.wrapping_add(2 * pair);
+            // SAFETY: the pixels and words of pair `pair` of 2.
+            unsafe {
+                write(words, 0, [first, first.wrapping_add(c_in)], c_in);
+                if c_in % 2 == 1 {
+                    *place(words, c_in) = 0;
                 }
             }
         }
