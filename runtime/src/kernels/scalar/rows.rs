@@ -208,9 +208,12 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
 pub(super) unsafe extern "C" fn rows(rows: &Rows) {
     // Sums: r0: x; r1: w; r2, r3: two weights; r4..r7: their words of both pairs; r8, r9: T; r10, r11: H; r12: 2¹⁵;
     // lr: end of x. Rounding: r3: out; r4..r7: a channel's record; r0: pitch; r2: channel, then the third pixel.
-    macro_rules! products {
+    macro_rules! step {
         () => {
-            "mla r4, r4, r2, r12
+            "ldmia r0!, {{r4, r5, r6, r7}}
+             ldrsb r2, [r1], #1
+             ldrsb r3, [r1], #1
+             mla r4, r4, r2, r12
              mla r6, r6, r2, r12
              mla r4, r5, r3, r4
              mla r6, r7, r3, r6
@@ -218,19 +221,6 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
              add r10, r10, r4, asr #16
              add r9, r9, r6
              add r11, r11, r6, asr #16"
-        };
-    }
-    macro_rules! step {
-        ($first:literal, $second:literal) => {
-            concat!(
-                "ldmia r0!, {{r4, r5, r6, r7}}\n",
-                "ldrsb r2, [r1",
-                $first,
-                "\nldrsb r3, [r1, #",
-                $second,
-                "]\n",
-                products!()
-            )
         };
     }
     macro_rules! round {
@@ -266,38 +256,47 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
     core::arch::naked_asm!(
         "push {{r4, r5, r6, r7, r8, r9, r10, r11, r12, lr}}",
         "ldmia r0, {{r1, r2, r3, r4, r5, r6, r7, r8}}",
-        // x, its ends, channel, end of channels, out, pitch, then where T starts: at −2¹⁵ for every step of 16 bytes.
+        // Where T starts: at −2¹⁵ for every step of 16 bytes.
         "subs r9, r3, r1",
-        "lsl r9, r9, #11",
-        "rsb r9, r9, #0",
-        "push {{r1, r2, r3, r4, r5, r6, r7, r9}}",
+        "rsb r10, r9, #0",
+        "lsl r10, r10, #11",
+        // Where the first round starts, such that it ends with the round: 1 to 8 steps before that.
+        "subs r9, r9, #16",
+        "ubfx r9, r9, #4, #3",
+        "adr r11, 3f",
+        "adr r12, 4f",
+        "sub r11, r12, r11",
+        "lsr r11, r11, #3",
+        "adds r9, r9, #1",
+        "mls r2, r9, r11, r12",
+        "orr r2, r2, #1",
+        // x, the first step, the end of x, channel, end of channels, out, pitch, T.
+        "push {{r1, r2, r3, r4, r5, r6, r7, r10}}",
         "mov r1, r8",
         "2:",
         "ldr r0, [sp]",
-        "ldr lr, [sp, #4]",
+        "ldr r2, [sp, #4]",
+        "ldr lr, [sp, #8]",
         "ldr r8, [sp, #28]",
         "mov r12, #0x8000",
         "mov r9, r8",
         "mov r10, #0",
         "mov r11, #0",
-        "cmp r0, lr",
-        "beq 4f",
+        "bx r2",
+        // `adr` leads to multiples of 4; so do all eight steps.
+        ".balign 4",
         "3:",
-        step!("], #8", "-7"),
-        step!(", #-6]", "-5"),
-        step!(", #-4]", "-3"),
-        step!(", #-2]", "-1"),
+        step!(),
+        step!(),
+        step!(),
+        step!(),
+        step!(),
+        step!(),
+        step!(),
+        step!(),
+        "4:",
         "cmp r0, lr",
         "bne 3b",
-        "4:",
-        "ldr lr, [sp, #8]",
-        "cmp r0, lr",
-        "beq 6f",
-        "5:",
-        step!("], #2", "-1"),
-        "cmp r0, lr",
-        "bne 5b",
-        "6:",
         "ldr r2, [sp, #12]",
         "ldr r3, [sp, #20]",
         "ldr r0, [sp, #24]",
