@@ -1,4 +1,5 @@
-//! Every channel of one pixel of a depthwise convolution, four at a time, sums and rounding in one function.
+//! Every channel of a pixel of a depthwise convolution, or of two pixels, four at a time, sums and rounding in one
+//! function. Armv7-M has registers for the sums of two pixels, which share the loads of weights.
 //!
 //! For layers whose channels have no left shift; [`requantize`](super::requantize) explains the product by halves.
 
@@ -7,15 +8,19 @@ use crate::format::ChannelRecord;
 /// What [`blocks`] reads and writes; the order of the fields is that of its stack.
 #[repr(C)]
 pub(super) struct Blocks {
-    /// A pointer to the input pixel of every tap, and its end.
-    pub taps: [*const *const i8; 2],
+    /// For every tap a pointer to the input pixel, or one for each of two pixels, and their end. Behind those of two
+    /// pixels stand two that are null; they themselves are moved behind the last channel.
+    pub taps: [*mut *const i8; 2],
     /// The first channel and the end of the last one.
     pub channels: [*const ChannelRecord; 2],
-    /// The output pixel.
-    pub out: *mut i8,
+    /// The output pixels, which may be the same. With one pixel a tap the second one is not used.
+    pub out: [*mut i8; 2],
     /// The weights in scalar order.
     pub weights: *const i8,
 }
+
+/// Pixels that the kernel of this core computes at a time.
+pub(super) const LANES: usize = if cfg!(narrow_multiply) { 1 } else { 2 };
 
 /// Writes one pixel, saturated to int8.
 ///
@@ -26,7 +31,7 @@ pub(super) struct Blocks {
 /// - `out` is valid for writes of a byte a channel, which nothing else refers to.
 #[cfg(all(target_arch = "arm", narrow_multiply))]
 #[unsafe(naked)]
-pub(super) unsafe extern "C" fn blocks(blocks: &Blocks) {
+unsafe extern "C" fn one_pixel(blocks: &Blocks) {
     // Sums: r0: taps; r1: w; r2: bytes before the block; r3, r4: words of activations and weights; r5, r6: one of each;
     // r8..r11: sums; r12: end of the taps. Rounding: r1: channel; r2: out; r3..r7: a sum and halves. lr: −128.
     macro_rules! round {
@@ -80,6 +85,7 @@ pub(super) unsafe extern "C" fn blocks(blocks: &Blocks) {
         "push {{r4, r5, r6, r7}}",
         "movs r7, #0",
         "ldmia r0!, {{r1, r2, r3, r4, r5, r6}}",
+        "ldr r6, [r0]",
         // Taps, their end, channel, end of channels, out, w, bytes before the block.
         "push {{r1, r2, r3, r4, r5, r6, r7}}",
         "mov r12, r2",
@@ -150,105 +156,140 @@ pub(super) unsafe extern "C" fn blocks(blocks: &Blocks) {
     )
 }
 
-/// The same for Armv7-M.
+/// Writes two pixels, saturated to int8.
 ///
 /// # Safety
-/// As above.
+/// As above; `out` is valid for writes of words, at any address.
 #[cfg(all(target_arch = "arm", not(narrow_multiply)))]
 #[unsafe(naked)]
-pub(super) unsafe extern "C" fn blocks(blocks: &Blocks) {
-    // r0: channel; r1: taps; r2: w; r3: end of the taps; r4: bytes before the block; r5: pixel, then out; r6..r9: sums;
-    // r10, r12 and r11, lr: an activation and a weight, then a channel's record.
-    macro_rules! tap {
-        () => {
-            "ldr r5, [r1], #4
-             add r5, r5, r4
-             ldrsb r10, [r5]
-             ldrsb r12, [r5, #1]
-             ldrsb r11, [r2], #4
-             ldrsb lr, [r2, #-3]
-             mla r6, r10, r11, r6
-             mla r7, r12, lr, r7
-             ldrsb r10, [r5, #2]
-             ldrsb r12, [r5, #3]
-             ldrsb r11, [r2, #-2]
-             ldrsb lr, [r2, #-1]
-             mla r8, r10, r11, r8
-             mla r9, r12, lr, r9"
+unsafe extern "C" fn two_pixels(blocks: &Blocks) {
+    // Sums: r0: taps; r1: w; r2, r3: pixels; r4..r7, r8..r11: sums of either; r12, lr: an activation, a weight.
+    // Rounding: r0: channel; r1, r2, r3, r12: its record.
+    macro_rules! channel {
+        ($place:literal, $first:literal, $second:literal) => {
+            concat!(
+                "ldrsb lr, [r1",
+                $place,
+                "\nldrsb r12, [r2",
+                $place,
+                "\n",
+                "mla ",
+                $first,
+                ", r12, lr, ",
+                $first,
+                "\nldrsb r12, [r3",
+                $place,
+                "\n",
+                "mla ",
+                $second,
+                ", r12, lr, ",
+                $second
+            )
         };
     }
     macro_rules! round {
+        ($first:literal, $second:literal) => {
+            concat!("ldmia r0!, {{r1, r2, r3, r12}}\n", round!($first), "\n", round!($second))
+        };
         ($sum:literal) => {
             concat!(
-                "ldmia r0!, {{r10, r11, r12, lr}}
+                "add ",
+                $sum,
+                ", ",
+                $sum,
+                ", r1
+                 smull lr, ",
+                $sum,
+                ", ",
+                $sum,
+                ", r2
                  add ",
                 $sum,
                 ", ",
                 $sum,
-                ", r10
-                 smull r10, ",
-                $sum,
-                ", ",
-                $sum,
-                ", r11
-                 add ",
-                $sum,
-                ", ",
-                $sum,
-                ", r12
+                ", r3
                  asr ",
                 $sum,
                 ", ",
                 $sum,
-                ", lr
+                ", r12
                  ssat ",
                 $sum,
                 ", #8, ",
-                $sum,
-                "
-                 strb ",
-                $sum,
-                ", [r5], #1"
+                $sum
             )
         };
     }
     core::arch::naked_asm!(
-        "push {{r4, r5, r6, r7, r8, r9, r10, r11, r12, lr}}",
-        "ldmia r0, {{r1, r2, r3, r4, r5, r6}}",
-        // Taps, end of channels, out.
-        "push {{r1, r4, r5, r6}}",
-        "mov r0, r3",
-        "mov r3, r2",
-        "mov r2, r6",
-        "mov r4, #0",
+        "push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
+        "ldmia r0, {{r1, r2, r3, r4, r5, r6, r7}}",
+        // Taps, channel, end of channels, out, w.
+        "push {{r1, r3, r4, r5, r6, r7}}",
+        "mov r1, r7",
         "2:",
-        "ldr r1, [sp]",
+        "ldr r0, [sp]",
+        "mov r4, #0",
+        "mov r5, #0",
         "mov r6, #0",
         "mov r7, #0",
         "mov r8, #0",
         "mov r9, #0",
+        "mov r10, #0",
+        "mov r11, #0",
         "3:",
-        tap!(),
-        "cmp r1, r3",
-        "beq 4f",
-        tap!(),
-        "cmp r1, r3",
-        "bne 3b",
+        "ldrd r2, r3, [r0]",
+        "cbz r2, 4f",
+        channel!("], #4", "r4", "r8"),
+        channel!(", #-3]", "r5", "r9"),
+        channel!(", #-2]", "r6", "r10"),
+        channel!(", #-1]", "r7", "r11"),
+        "strd r2, r3, [r0], #8",
+        "b 3b",
         "4:",
-        "ldr r5, [sp, #8]",
-        "add r5, r5, r4",
+        "str r1, [sp, #20]",
+        "ldr r0, [sp, #4]",
         // The lowest byte of a record's last word is the shift.
-        round!("r6"),
-        round!("r7"),
-        round!("r8"),
-        round!("r9"),
-        "ldr r1, [sp, #4]",
-        "add r4, r4, #4",
-        "cmp r0, r1",
+        round!("r4", "r8"),
+        round!("r5", "r9"),
+        round!("r6", "r10"),
+        round!("r7", "r11"),
+        "ldrd r1, r2, [sp, #12]",
+        "bfi r4, r5, #8, #8",
+        "bfi r4, r6, #16, #8",
+        "bfi r4, r7, #24, #8",
+        "bfi r8, r9, #8, #8",
+        "bfi r8, r10, #16, #8",
+        "bfi r8, r11, #24, #8",
+        "str r4, [r1], #4",
+        "str r8, [r2], #4",
+        "strd r1, r2, [sp, #12]",
+        "str r0, [sp, #4]",
+        "ldr r2, [sp, #8]",
+        "ldr r1, [sp, #20]",
+        "cmp r0, r2",
         "bne 2b",
-        "add sp, sp, #16",
-        "pop {{r4, r5, r6, r7, r8, r9, r10, r11, r12, pc}}",
+        "add sp, sp, #24",
+        "pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
     )
+}
+
+/// Writes `LANES` pixels, saturated to int8.
+///
+/// # Safety
+/// As above.
+#[cfg(target_arch = "arm")]
+#[inline(always)]
+pub(super) unsafe fn blocks<const LANES: usize>(blocks: &Blocks) {
+    // SAFETY: the caller's promise.
+    #[cfg(narrow_multiply)]
+    unsafe {
+        one_pixel(blocks)
+    }
+    // SAFETY: the caller's promise.
+    #[cfg(not(narrow_multiply))]
+    unsafe {
+        two_pixels(blocks)
+    }
 }
 
 /// The model of the functions above.
@@ -256,20 +297,29 @@ pub(super) unsafe extern "C" fn blocks(blocks: &Blocks) {
 /// # Safety
 /// As above.
 #[cfg(not(target_arch = "arm"))]
-pub(super) unsafe fn blocks(blocks: &Blocks) {
+pub(super) unsafe fn blocks<const LANES: usize>(blocks: &Blocks) {
     use crate::requantize::requantize;
 
     // SAFETY: the caller's promise.
     unsafe {
-        let taps = blocks.taps[1].offset_from_unsigned(blocks.taps[0]);
-        for c in 0..blocks.channels[1].offset_from_unsigned(blocks.channels[0]) {
-            let channel = &*blocks.channels[0].add(c);
-            let acc = (0..taps).fold(channel.bias, |acc, tap| {
-                let x = i32::from(*(*blocks.taps[0].add(tap)).add(c));
-                let w = i32::from(*blocks.weights.add((c / 4 * taps + tap) * 4 + c % 4));
-                acc.wrapping_add(x * w)
-            });
-            *blocks.out.add(c) = requantize(acc, channel, i8::MIN, i8::MAX);
+        let taps = blocks.taps[1].offset_from_unsigned(blocks.taps[0]) / LANES;
+        let channels = blocks.channels[1].offset_from_unsigned(blocks.channels[0]);
+        for lane in 0..LANES {
+            for c in 0..channels {
+                let channel = &*blocks.channels[0].add(c);
+                let acc = (0..taps).fold(channel.bias, |acc, tap| {
+                    let x = i32::from(*(*blocks.taps[0].add(LANES * tap + lane)).add(c));
+                    let w = i32::from(*blocks.weights.add((c / 4 * taps + tap) * 4 + c % 4));
+                    acc.wrapping_add(x * w)
+                });
+                *blocks.out[lane].add(c) = requantize(acc, channel, i8::MIN, i8::MAX);
+            }
+        }
+        if LANES == 2 {
+            for entry in 0..2 * taps {
+                let pixel = blocks.taps[0].add(entry);
+                *pixel = (*pixel).wrapping_add(channels);
+            }
         }
     }
 }

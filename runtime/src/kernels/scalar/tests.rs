@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::depthwise_conv2d::depthwise;
 use crate::format::{ChannelRecord, Conv2dParams, DataRef, Family};
 use crate::kernels::convolution::Convolution;
 use crate::kernels::window::{Axis, Window};
@@ -164,6 +165,7 @@ proptest! {
 
     #[test]
     fn depthwise_conv2d_equals_portable(case in depthwise_case()) {
+        case.compare(true, [portable::depthwise_conv2d, depthwise::<1>])?;
         case.compare(true, [portable::depthwise_conv2d, scalar::depthwise_conv2d])?;
     }
 
