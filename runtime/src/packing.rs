@@ -3,7 +3,7 @@
 //! | family | matrix `[rows][k]` of a convolution | of a fully connected layer | window `[taps][channels]` (depthwise) |
 //! | --- | --- | --- | --- |
 //! | portable | row-major | row-major | row-major |
-//! | scalar | `[rows/2][k/2][2][2]` | `[rows/2][k/4][2][4]`, bytes w + 128 | `[channels/4][taps][4]` |
+//! | scalar | `[rows][k/2][2]` | `[rows/4][k/2][4][2]`, bytes w + 128 | `[channels/4][taps][4]` |
 //! | dsp | `[rows/2][k/4][2][4]`, bytes of even k w + 128 | `[rows/4][k/4][4][4]`, likewise | `[channels/4][taps][4]` |
 //! | helium | `[rows/4][k/16][4][16]` | `[rows/4][k/16][4][16]` | `[channels/16][taps][16]` |
 //! | neon | `[rows/4][k/4][4][4]` | `[rows/4][k/4][4][4]` | row-major |
@@ -39,7 +39,7 @@ pub struct MatrixOrder {
 /// Rows and k of a block by family, of a convolution and of a fully connected layer, as powers of two.
 const BLOCKS: [[(u8, u8); 2]; Family::ALL.len()] = {
     let mut blocks = [[(0, 0); 2]; Family::ALL.len()];
-    blocks[Family::Scalar as usize] = [(1, 1), (1, 2)];
+    blocks[Family::Scalar as usize] = [(0, 1), (2, 1)];
     blocks[Family::Dsp as usize] = [(1, 2), (2, 2)];
     blocks[Family::Dsp1 as usize] = [(1, 2), (1, 2)];
     blocks[Family::Helium as usize] = [(2, 4), (2, 4)];

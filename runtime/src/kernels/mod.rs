@@ -51,7 +51,7 @@ pub const FAMILY: Family = if cfg!(kernels_dsp) {
 /// Operators that a family has kernels of its own for; all others run the portable ones.
 pub const fn variants(family: Family) -> &'static [OpCode] {
     match family {
-        Family::Dsp => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected],
+        Family::Dsp | Family::Scalar => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected],
         Family::Helium => &[
             OpCode::Conv2d,
             OpCode::DepthwiseConv2d,
@@ -60,7 +60,7 @@ pub const fn variants(family: Family) -> &'static [OpCode] {
             OpCode::AveragePool2d,
             OpCode::Mean,
         ],
-        Family::Portable | Family::Dsp1 | Family::Neon | Family::Scalar => &[],
+        Family::Portable | Family::Dsp1 | Family::Neon => &[],
     }
 }
 

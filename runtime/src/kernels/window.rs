@@ -68,6 +68,12 @@ impl Axis {
         low.min(high)..high
     }
 
+    /// Whether all taps of a window that starts at `start` lie inside the input.
+    #[inline]
+    pub fn is_inside(&self, start: i32) -> bool {
+        start >= 0 && start + (((self.kernel - 1) * self.dilation) as i32) < self.input as i32
+    }
+
     /// Number of taps before one that lies `distance` or more past the first.
     #[inline]
     fn steps(&self, distance: i32) -> usize {
@@ -142,6 +148,7 @@ mod tests {
                 let start = axis.start(o);
                 let inside = axis.taps_inside(start);
                 prop_assert_eq!(axis.inside().contains(&o), inside.len() == kernel);
+                prop_assert_eq!(axis.is_inside(start), inside == (0..kernel));
                 for tap in 0..kernel {
                     let position = (o * stride + tap * dilation) as i32 - padding as i32;
                     prop_assert_eq!(inside.contains(&tap), (0..input as i32).contains(&position));

@@ -95,4 +95,8 @@ impl Words {
     pub fn as_slice(&self) -> &[i8] {
         &bytemuck::cast_slice(&self.units)[..self.len]
     }
+
+    pub fn as_mut_slice(&mut self) -> &mut [i8] {
+        &mut Align16::bytes_mut(&mut self.units)[..self.len]
+    }
 }
