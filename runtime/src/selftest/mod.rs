@@ -1,0 +1,87 @@
+//! Thousands of random cases of every operator: the portable kernel against this build's kernel, byte for byte.
+//!
+//! Not part of the crate's interface: it may change in any release. The `selftest` feature shows it to the self-test
+//! images of the firmware, which run it on every core; the crate's own tests run it over every variant's models.
+//!
+//! A case draws all that a checked plan may hold: shapes, strides, paddings, dilations, groups, zero points, bounds,
+//! multipliers, shifts, biases at the ends of 32 bits, windows wholly in padding, and places in the arena at any byte.
+//! Buffers are exactly as long as they must be; behind and before those that a kernel writes lie guard bytes. What a
+//! kernel must not let count (filling weights, contents of scratch memory and output) is random, or differs between
+//! the two runs.
+//!
+//! Case i of a seed is the same whatever ran before it, for equal sizes of memory.
+
+mod case;
+mod convolution;
+mod elementwise;
+mod fully_connected;
+mod kernels;
+mod memory;
+mod movement;
+pub(crate) mod random;
+mod reduce;
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use report::{Difference, Summary};
+
+use crate::Align16;
+use case::Case;
+use kernels::Kernels;
+use random::Bytes;
+
+/// Least memory, in bytes, with which every operator gets cases worth their while.
+pub const MEMORY_BYTES: usize = 8 << 10;
+
+/// Which cases run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Decides everything that is random.
+    pub seed: u64,
+    /// The first case.
+    pub first: u32,
+    /// Number of cases.
+    pub cases: u32,
+}
+
+/// Runs cases with this build's kernels, in the caller's memory; sizes of the cases follow from its size.
+///
+/// # Errors
+/// The first [`Difference`].
+///
+/// # Panics
+/// With less memory than [`MEMORY_BYTES`].
+pub fn run(settings: Settings, memory: &mut [Align16]) -> Result<Summary, Difference> {
+    run_kernels(settings, memory, &kernels::PORTABLE, &kernels::BUILD)
+}
+
+/// Runs cases with `variant` against `reference`.
+fn run_kernels(
+    settings: Settings,
+    memory: &mut [Align16],
+    reference: &Kernels,
+    variant: &Kernels,
+) -> Result<Summary, Difference> {
+    assert!(size_of_val(memory) >= MEMORY_BYTES, "a self-test needs at least {MEMORY_BYTES} bytes");
+    let Settings { seed, first, cases } = settings;
+    let mut summary = Summary::default();
+    for case in first..first.saturating_add(cases) {
+        // A stream of its own, far from the neighbours' by the seed's mixing.
+        let random = Bytes::new(Bytes::new(seed ^ u64::from(case).rotate_left(32)).next());
+        let mut drawn = Case::new(random, memory, reference, variant);
+        let op = drawn.op();
+        let compared = drawn.run(op).map_err(|(parameters, wrong)| Difference {
+            seed,
+            case,
+            op,
+            kernels: variant.name,
+            parameters,
+            wrong,
+        })?;
+        summary.cases += 1;
+        summary.bytes += compared.0;
+        summary.inner += compared.1;
+    }
+    Ok(summary)
+}
