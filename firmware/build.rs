@@ -80,7 +80,7 @@ fn emit_constants(out: &mut String, board: &Table, memory: &Table) -> Result<(),
     )
 }
 
-/// Writes `memory.x` for either image: the runner's code must end where its plan begins.
+/// Writes `memory.x` for each image: the runner's code must end where its plan begins.
 fn emit_memory(out_dir: &Path, memory: &Table) -> Result<(), String> {
     let (flash, flash_bytes) = region(memory, "flash")?;
     let (ram, ram_bytes) = region(memory, "ram")?;
@@ -88,7 +88,7 @@ fn emit_memory(out_dir: &Path, memory: &Table) -> Result<(), String> {
     let stack_bytes = integer(memory, "stack_bytes")?;
     let inside = (flash..flash + flash_bytes).contains(&plan);
     let code_bytes = if inside { plan - flash } else { flash_bytes };
-    for (image, flash_bytes) in [("runner", code_bytes), ("app", flash_bytes)] {
+    for (image, flash_bytes) in [("runner", code_bytes), ("app", flash_bytes), ("selftest", flash_bytes)] {
         let folder = out_dir.join(image);
         fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
         // The RAM region ends below the stack, so that the linker refuses statics that would reach into it.

@@ -7,6 +7,8 @@ pub mod app;
 pub mod boot;
 mod log;
 pub mod runner;
+#[cfg(feature = "selftest")]
+pub mod selftest;
 
 // The log's way out of the image.
 #[cfg(all(target_os = "none", feature = "rtt"))]

@@ -13,6 +13,7 @@ type ConvolutionKernel = fn(&Convolution<'_>, &[i8], &mut [i8], &mut [i8]);
 type FullyConnectedKernel = fn(MatrixOrder, &[i8], &[ChannelRecord], (i8, i8), &[i8], &mut [i8]);
 type PoolKernel = fn(&Window, &Pool2dParams, i8, usize, &[i8], &mut [i8]);
 type PadKernel = fn([usize; 4], i8, ([usize; 4], &[i8]), ([usize; 4], &mut [i8]));
+type TransposeKernel = fn([usize; 4], [usize; 4], &[i8], &mut [i8]);
 
 /// The kernels of one variant.
 #[derive(Clone, Copy)]
@@ -32,7 +33,7 @@ pub(super) struct Kernels {
     pub mean: fn(&MeanParams, [usize; 4], &[i8], &mut [i8]),
     pub pad: PadKernel,
     pub concat: fn(usize, usize, usize, &[i8], &mut [i8]),
-    pub transpose: fn([usize; 4], [usize; 4], &[i8], &mut [i8]),
+    pub transpose: TransposeKernel,
 }
 
 /// The table of a module with kernels.

@@ -9,9 +9,6 @@ use crate::kernels::portable;
 use crate::packing::MatrixOrder;
 use crate::requantize::requantize;
 
-/// The memory of most boards, and what a micro:bit leaves.
-const MEMORIES: [usize; 2] = [1 << 16, MEMORY_BYTES];
-
 const CASES: u32 = if cfg!(miri) { 60 } else { 3000 };
 
 fn run_with(seed: u64, cases: u32, memory: usize, variant: &Kernels) -> Result<Summary, Difference> {
@@ -21,7 +18,7 @@ fn run_with(seed: u64, cases: u32, memory: usize, variant: &Kernels) -> Result<S
 
 #[track_caller]
 fn passes(variant: &Kernels) {
-    for memory in MEMORIES {
+    for memory in MEMORY_BYTES {
         let summary = run_with(1, CASES, memory, variant).unwrap_or_else(|difference| panic!("{difference}"));
         assert_eq!(summary.cases, CASES);
         // A difference in bytes that saturate would be hidden.
@@ -57,7 +54,7 @@ fn neon_equals_portable() {
 
 #[test]
 fn a_case_is_the_same_whatever_ran_before() {
-    let mut units = vec![Align16::ZERO; Align16::count(MEMORY_BYTES)];
+    let mut units = vec![Align16::ZERO; Align16::count(MEMORY_BYTES[0])];
     let mut wrong = PORTABLE;
     wrong.table = |table, input, output| {
         portable::table(table, input, output);
@@ -82,7 +79,7 @@ fn a_case_is_the_same_whatever_ran_before() {
 fn fails(op: OpCode, family: Family, change: impl Fn(&mut Kernels)) {
     let mut kernels = Kernels { name: "wrong", family, ..PORTABLE };
     change(&mut kernels);
-    for memory in MEMORIES {
+    for memory in MEMORY_BYTES {
         let found = run_with(2, 3000, memory, &kernels).expect_err("a wrong kernel passed");
         assert_eq!(found.op, op, "{found}");
     }

@@ -23,6 +23,8 @@ pub enum Image<'p> {
     Runner,
     /// The application with this plan inside.
     App(&'p Path),
+    /// Random cases of every kernel.
+    SelfTest,
 }
 
 /// Builds an image for a board; returns its ELF file. Safe to call from several threads and processes.
@@ -32,22 +34,23 @@ pub enum Image<'p> {
 /// the board's memory; [`Failure::Data`] with the compiler's messages for everything else.
 pub fn build(board: &Board, image: Image<'_>) -> Result<PathBuf> {
     match image {
-        Image::Runner => build_runner(board),
+        Image::Runner => build_once(board, "runner"),
+        Image::SelfTest => build_once(board, "selftest"),
         Image::App(plan) => build_app(board, plan),
     }
 }
 
-/// Runners do not change while a command runs, so each is built once a process.
-fn build_runner(board: &Board) -> Result<PathBuf> {
-    static BUILT: Mutex<Option<HashMap<PathBuf, PathBuf>>> = Mutex::new(None);
+/// Images without a plan do not change while a command runs, so each is built once a process.
+fn build_once(board: &Board, binary: &'static str) -> Result<PathBuf> {
+    static BUILT: Mutex<Option<HashMap<(PathBuf, &str), PathBuf>>> = Mutex::new(None);
     // A thread that panicked inside left the map as it was.
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let built = built.get_or_insert_default();
-    let key = target_dir(board);
+    let key = (target_dir(board), binary);
     if let Some(elf) = built.get(&key) {
         return Ok(elf.clone());
     }
-    let elf = run_cargo(board, "runner", None)?;
+    let elf = run_cargo(board, binary, None)?;
     built.insert(key, elf.clone());
     Ok(elf)
 }
@@ -82,7 +85,8 @@ fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>) -> Result<PathBuf
     let target_dir = target_dir(board);
     let mut command = std.cargo(&board.target);
     let transport = if board.log == Some(Log::Rtt) { "rtt" } else { "semihosting" };
-    let features = if plan.is_some() { format!("app,{transport}") } else { transport.into() };
+    // But for the runner, the image's own feature has its name.
+    let features = if binary == "runner" { transport.into() } else { format!("{binary},{transport}") };
     // The firmware's own configuration is read only by a cargo that runs in its folder.
     command.current_dir(boards::root().join("firmware"));
     command.args(["build", "--release", "--no-default-features", "--features", &features]);

@@ -5,6 +5,7 @@ mod log;
 mod plan_file;
 mod report;
 mod run;
+mod selftest;
 mod size;
 mod toolchain;
 
@@ -16,6 +17,7 @@ pub use log::decode;
 pub use plan_file::{PlanFile, temporary_plan};
 pub use report::RunReport;
 pub use run::{count_loop, run_app, run_on, run_on_first, run_plan};
+pub use selftest::self_test;
 pub use size::{SizeReport, size};
 pub use toolchain::{Std, find_std};
 

@@ -20,6 +20,9 @@ use crate::process::{self, Finished};
 const START_LIMIT: Duration = Duration::from_secs(120);
 const SAMPLE_LIMIT: Duration = Duration::from_secs(30);
 
+/// Where the C library of emulated Linux processes lies.
+pub(super) const LINUX_ROOT: &str = "/usr/aarch64-linux-gnu";
+
 /// Runs a plan on every sample of `inputs`, on the first board of the core that holds plan and arena.
 ///
 /// `inputs` are int8 bytes in device layout, all inputs of a sample in order, sample after sample. With `profile`,
@@ -217,7 +220,7 @@ impl Folder {
             }
             (Run::QemuUser { cpu }, _) => {
                 let mut command = Command::new("qemu-aarch64");
-                command.args(["-L", "/usr/aarch64-linux-gnu", "-cpu", cpu]).arg(runner);
+                command.args(["-L", LINUX_ROOT, "-cpu", cpu]).arg(runner);
                 command.args(["plan.s8", "input", "output", "report"]).args(mode);
                 command
             }
@@ -247,13 +250,13 @@ impl Folder {
     }
 }
 
-fn system_command(machine: &str) -> Command {
+pub(super) fn system_command(machine: &str) -> Command {
     let mut command = Command::new("qemu-system-arm");
     command.args(["-M", machine, "-display", "none", "-monitor", "none", "-serial", "none"]);
     command
 }
 
-fn decode(elf: &Path, finished: &Finished) -> Result<Vec<String>> {
+pub(super) fn decode(elf: &Path, finished: &Finished) -> Result<Vec<String>> {
     let bytes = fs::read(elf).map_err(|error| Failure::data(elf, error))?;
     log::decode(elf, &bytes, &finished.stdout)
 }
