@@ -9,16 +9,15 @@ mod random_network;
 
 use std::sync::OnceLock;
 
-use object::{Object, ObjectSection};
 use random_network::Random;
 use still8::format::{Family, OpCode};
 use still8_validation::host::HostRunner;
 use still8_validation::random::SplitMix64;
 use still8_validation::transfer::DeviceInputs;
 use support::emulator_available;
-use xtask::boards::{self, Core};
+use xtask::boards::Core;
 use xtask::emit::emit;
-use xtask::emulator::{self, Image};
+use xtask::emulator;
 use xtask::network::{Kind, Network, Op};
 
 const SAMPLES: usize = 3;
@@ -197,20 +196,3 @@ cores!(
     cortex_m55_equals_the_host = CortexM55,
     aarch64_equals_the_host = Aarch64
 );
-
-#[test]
-fn the_cortex_m4_image_multiplies_two_weights_at_once() {
-    if !emulator_available(Core::CortexM4) {
-        return;
-    }
-    let board = boards::find("mps2-an386").unwrap();
-    let elf = std::fs::read(emulator::build(&board, Image::Runner).unwrap()).unwrap();
-    let file = object::File::parse(&*elf).unwrap();
-    let text = file.section_by_name(".text").unwrap();
-    let halfwords: Vec<u16> =
-        text.data().unwrap().chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-    // SMLAD, encoding T1 (Armv7-M Architecture Reference Manual, A7.7.139); Ra = 15 is SMUAD.
-    let smlad = |pair: &&[u16]| pair[0] & 0xfff0 == 0xfb20 && pair[1] & 0x00f0 == 0 && pair[1] >> 12 != 15;
-    let found = halfwords.windows(2).filter(smlad).count();
-    assert!(found > 10, "{found} SMLAD instructions in the runner for Cortex-M4");
-}

@@ -34,7 +34,7 @@ impl Operator for Softmax {
         if input.shape() != output.shape() || input.shape()[3] > CHANNELS_LIMIT {
             return Err(OpFault::Shape);
         }
-        if output.zero_point() != -128 || output.scale() != 1.0 / 256.0 {
+        if output.zero_point() != -128 || output.scale().to_bits() != (1.0f32 / 256.0).to_bits() {
             return Err(OpFault::Quantization);
         }
         check_in_place(&input.range(), &output.range())
