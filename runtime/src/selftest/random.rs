@@ -28,8 +28,15 @@ impl Bytes {
         choices[self.below(choices.len() as u64) as usize]
     }
 
-    /// Activations, one in eight at an end of the range.
+    /// Activations, one in eight at an end of the range. Now and then all of them are at one end, or each is at either:
+    /// sums as large as they come.
     pub fn fill(&mut self, bytes: &mut [i8]) {
+        match self.below(32) {
+            0 => return bytes.fill(i8::MIN),
+            1 => return bytes.fill(i8::MAX),
+            2 => return bytes.fill_with(|| if self.next() & 1 == 0 { i8::MIN } else { i8::MAX }),
+            _ => (),
+        }
         for four in bytes.chunks_mut(4) {
             let mut random = self.next();
             for byte in four {
