@@ -60,8 +60,10 @@ fn steps() -> Result<Vec<Step>> {
             "--release",
             "--bin",
             "runner",
+            "--bin",
+            "selftest",
         ]);
-        clippy.args(["--no-default-features", "--features", "semihosting", "--target", target]);
+        clippy.args(["--no-default-features", "--features", "semihosting,selftest", "--target", target]);
         clippy.arg("--target-dir").arg(root().join("target/firmware/clippy")).env("STILL8_BOARD", board);
         clippy.args(["--", "-Dwarnings"]);
         steps.push(Step { what: "firmware lints", command: clippy });
