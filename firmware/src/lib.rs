@@ -11,6 +11,8 @@ pub mod boot;
 mod log;
 pub mod mark;
 pub mod runner;
+#[cfg(feature = "selftest")]
+pub mod selftest;
 
 // The log's way out of the image.
 #[cfg(all(target_os = "none", feature = "rtt"))]

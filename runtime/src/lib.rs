@@ -14,6 +14,9 @@ pub mod packing;
 pub mod plan;
 pub mod quantize;
 pub mod requantize;
+#[cfg(any(test, feature = "selftest"))]
+#[doc(hidden)]
+pub mod selftest;
 pub mod session;
 #[cfg(test)]
 mod tests;

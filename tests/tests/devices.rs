@@ -9,16 +9,15 @@ mod random_network;
 
 use std::sync::OnceLock;
 
-use object::{Object, ObjectSection};
 use random_network::Random;
 use still8::format::{Family, OpCode};
 use still8_validation::host::HostRunner;
 use still8_validation::random::SplitMix64;
 use still8_validation::transfer::DeviceInputs;
 use support::emulator_available;
-use xtask::boards::{self, Core};
+use xtask::boards::Core;
 use xtask::emit::emit;
-use xtask::emulator::{self, Image};
+use xtask::emulator;
 use xtask::network::{Kind, Network, Op};
 
 const SAMPLES: usize = 3;
@@ -43,7 +42,6 @@ struct Suite {
     network: Network,
     /// Device layout, samples outermost.
     inputs: Vec<i8>,
-    portable: Vec<u8>,
     outputs: Vec<i8>,
 }
 
@@ -51,12 +49,11 @@ fn suite() -> &'static Suite {
     static SUITE: OnceLock<Suite> = OnceLock::new();
     SUITE.get_or_init(|| {
         let network = random_network::network(seed(), &COUNTS);
-        let portable = emit(&network, Family::Portable).unwrap().bytes;
-        let runner = HostRunner::new(&portable).unwrap();
+        let runner = HostRunner::new(&emit(&network, Family::Portable).unwrap().bytes).unwrap();
         let bytes: usize = network.inputs.iter().map(|port| network.tensors[port.tensor].len()).sum();
         let inputs = Random(SplitMix64::new(3)).activations(bytes * SAMPLES);
         let outputs = run_on_host(&runner, &inputs);
-        Suite { network, inputs, portable, outputs }
+        Suite { network, inputs, outputs }
     })
 }
 
@@ -66,10 +63,11 @@ fn seed() -> u64 {
     given.map_or(11, |text| text.parse().expect("STILL8_SEED is a number"))
 }
 
-/// The suite's plan in dsp order.
-fn dsp_plan() -> &'static [u8] {
-    static PLAN: OnceLock<Vec<u8>> = OnceLock::new();
-    PLAN.get_or_init(|| emit(&suite().network, Family::Dsp).unwrap().bytes)
+/// The suite's plan in a family's order.
+fn plan(family: Family) -> &'static [u8] {
+    static PLANS: [OnceLock<Vec<u8>>; Family::ALL.len()] = [const { OnceLock::new() }; Family::ALL.len()];
+    let at = Family::ALL.iter().position(|&other| other == family).unwrap();
+    PLANS[at].get_or_init(|| emit(&suite().network, family).unwrap().bytes)
 }
 
 fn run_on_host(runner: &HostRunner, inputs: &[i8]) -> Vec<i8> {
@@ -82,18 +80,9 @@ fn core_equals_the_host(core: Core) {
         return;
     }
     let suite = suite();
-    let owned;
-    let bytes: &[u8] = match core.family() {
-        Family::Portable => &suite.portable,
-        Family::Dsp => dsp_plan(),
-        family => {
-            owned = emit(&suite.network, family).unwrap().bytes;
-            &owned
-        }
-    };
-    let plan = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(plan.path(), bytes).unwrap();
-    let report = emulator::run_plan(core, plan.path(), &suite.inputs, false).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), plan(core.family())).unwrap();
+    let report = emulator::run_plan(core, file.path(), &suite.inputs, false).unwrap();
     assert_eq!(report.kernels, core.family().name());
     require_equal(&format!("{core} ({})", report.board), suite, &report.outputs);
 }
@@ -152,9 +141,12 @@ fn describe(network: &Network, op: &Op) -> String {
 }
 
 #[test]
-fn portable_kernels_read_dsp_order() {
-    let runner = HostRunner::new(dsp_plan()).unwrap();
-    require_equal("host, dsp order", suite(), &run_on_host(&runner, &suite().inputs));
+fn portable_kernels_read_every_order() {
+    for family in Family::ALL {
+        let runner = HostRunner::new(plan(family)).unwrap();
+        let place = format!("host, {} order", family.name());
+        require_equal(&place, suite(), &run_on_host(&runner, &suite().inputs));
+    }
 }
 
 #[test]
@@ -169,8 +161,8 @@ fn a_wrong_byte_names_its_op() {
 fn the_suite_is_not_mostly_saturated() {
     let suite = suite();
     assert!(suite.network.ops.len() >= 300);
-    assert!(suite.portable.len() < 2 << 20 && dsp_plan().len() < 2 << 20);
-    let plan = HostRunner::new(dsp_plan()).unwrap();
+    assert!(Family::ALL.iter().all(|&family| plan(family).len() < 2 << 20));
+    let plan = HostRunner::new(plan(Family::Dsp)).unwrap();
     assert!(plan.plan().arena_bytes() < 1 << 20, "{}", plan.plan().arena_bytes());
     let varied = suite.outputs.iter().filter(|&&q| q != i8::MIN && q != i8::MAX).count();
     assert!(varied * 2 > suite.outputs.len(), "{varied} of {}", suite.outputs.len());
@@ -201,20 +193,3 @@ cores!(
     cortex_m55_equals_the_host = CortexM55,
     aarch64_equals_the_host = Aarch64
 );
-
-#[test]
-fn the_cortex_m4_image_multiplies_two_weights_at_once() {
-    if !emulator_available(Core::CortexM4) {
-        return;
-    }
-    let board = boards::find("mps2-an386").unwrap();
-    let elf = std::fs::read(emulator::build(&board, Image::Runner).unwrap()).unwrap();
-    let file = object::File::parse(&*elf).unwrap();
-    let text = file.section_by_name(".text").unwrap();
-    let halfwords: Vec<u16> =
-        text.data().unwrap().chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-    // SMLAD, encoding T1 (Armv7-M Architecture Reference Manual, A7.7.139); Ra = 15 is SMUAD.
-    let smlad = |pair: &&[u16]| pair[0] & 0xfff0 == 0xfb20 && pair[1] & 0x00f0 == 0 && pair[1] >> 12 != 15;
-    let found = halfwords.windows(2).filter(smlad).count();
-    assert!(found > 10, "{found} SMLAD instructions in the runner for Cortex-M4");
-}

@@ -80,11 +80,19 @@ fn add(family: Family, random: &mut Bytes) -> Case {
     let shape = shape(random);
     let len = shape.iter().product();
     let (a, b, activation) = (random.vec(len), random.vec(len), activation(random));
-    let shift = 1 + random.below(20) as u8;
+    let shift = 1 + random.below(30) as u8;
     let zero_points: [i8; 3] = core::array::from_fn(|_| zero_point(random));
-    let multipliers: [i32; 2] = core::array::from_fn(|_| random.below(1 << 22) as i32 - (1 << 21));
-    let product: i32 = (0..2).map(|i| multipliers[i] * i32::from(zero_points[i])).sum();
-    let offset = (i32::from(zero_points[2]) << shift) + (1 << (shift - 1)) - product;
+    let bits = 1 + random.below(23);
+    let multipliers: [i32; 2] = core::array::from_fn(|_| random.below(1 << bits) as i32 - (1 << (bits - 1)));
+    // Largest |offset| that the check lets pass.
+    let room = (1 << 31) - 1 - multipliers.iter().map(|&m| 128 * i64::from(m).abs()).sum::<i64>();
+    let product: i64 = (0..2).map(|i| i64::from(multipliers[i]) * i64::from(zero_points[i])).sum();
+    let folded = (i64::from(zero_points[2]) << shift) + (1 << (shift - 1)) - product;
+    let offset = match random.below(8) {
+        0 => room,
+        1 => -room,
+        _ => folded.clamp(-room, room),
+    } as i32;
     let [m0, m1] = multipliers.map(i64::from);
     let expected = a.iter().zip(&b).map(|(&a, &b)| {
         clamp((m0 * i64::from(a) + m1 * i64::from(b) + i64::from(offset)) >> shift, activation)

@@ -10,9 +10,11 @@ use crate::packing::{MatrixOrder, WindowOrder};
 pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> Case {
     let depthwise = code == OpCode::DepthwiseConv2d;
     let two = |random: &mut Bytes, end| [size(random, end), size(random, end)];
-    let mut kernel = two(random, 4);
-    let (mut stride, dilation) = (two(random, 3), two(random, 2));
-    let mut padding = [random.below(6) as usize, random.below(6) as usize];
+    // Now and then windows of more taps, or more channels than any kernel takes at once.
+    let (wide, deep) = (random.below(6) == 0, random.below(6) == 0);
+    let mut kernel = two(random, if wide { 9 } else { 4 });
+    let (mut stride, dilation) = (two(random, 3), two(random, 3));
+    let mut padding = [random.below(9) as usize, random.below(9) as usize];
     let pointwise = random.below(4) == 0;
     let [h, w] = two(random, 6);
     let [mut out_h, mut out_w] = two(random, 6);
@@ -20,11 +22,12 @@ pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> C
         (kernel, stride, padding, out_h, out_w) = ([1, 1], [1, 1], [0, 0], h, w);
     }
     let (c_in, c_out, groups) = if depthwise {
-        let c = size(random, 9);
+        let c = size(random, if deep { 70 } else { 9 });
         (c, c * [1, 1, 1, 2, 3][random.below(5) as usize], c)
     } else {
         let groups = [1, 1, 2, 3][random.below(4) as usize];
-        (groups * size(random, 9), groups * size(random, 5), groups)
+        let (ends_in, ends_out) = if deep { (40, 20) } else { (9, 5) };
+        (groups * size(random, ends_in), groups * size(random, ends_out), groups)
     };
     let n = size(random, 2);
     let (from, to) = ([n, h, w, c_in], [n, out_h, out_w, c_out]);
@@ -88,7 +91,8 @@ pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> C
 }
 
 pub(super) fn fully_connected(family: Family, random: &mut Bytes) -> Case {
-    let (k, rows) = (size(random, 40), size(random, 9));
+    let longest = if random.below(4) == 0 { 600 } else { 40 };
+    let (k, rows) = (size(random, longest), size(random, 9));
     let (zp_in, zp_out, activation) = (zero_point(random), zero_point(random), activation(random));
     let order = MatrixOrder { family, rows, k, dense: true };
     let (weights, input) = (random.stored(order.bytes(), order.flips()), random.vec(k));

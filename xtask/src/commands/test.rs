@@ -60,20 +60,25 @@ fn steps() -> Result<Vec<Step>> {
             "--release",
             "--bin",
             "runner",
+            "--bin",
+            "selftest",
         ]);
-        clippy.args(["--no-default-features", "--features", "semihosting", "--target", target]);
+        clippy.args(["--no-default-features", "--features", "semihosting,selftest", "--target", target]);
         clippy.arg("--target-dir").arg(root().join("target/firmware/clippy")).env("STILL8_BOARD", board);
         clippy.args(["--", "-Dwarnings"]);
         steps.push(Step { what: "firmware lints", command: clippy });
     }
-    let mut targets: Vec<(String, &str)> = Vec::new();
+    let mut builds: Vec<(String, &str)> = Vec::new();
     for board in boards::load()? {
-        if !targets.iter().any(|(target, _)| *target == board.target) {
-            targets.push((board.target, board.core.name()));
+        for core in ["portable", board.core.name()] {
+            let build = (board.target.clone(), core);
+            if !builds.contains(&build) {
+                builds.push(build);
+            }
         }
     }
-    for (target, core) in targets {
-        // The runtime alone, as a stranger's dependency, for every target that still8 names.
+    for (target, core) in builds {
+        // The runtime alone, as a stranger's dependency, for every target that still8 names and each choice of kernels.
         let mut build = find_std(&target)?.cargo(&target);
         build.current_dir(root()).args([
             "build",
@@ -100,9 +105,8 @@ fn steps() -> Result<Vec<Step>> {
         build.env("STILL8_PLAN", root().join(format!("tests/corpus/format-1/convnet.{family}.s8")));
         steps.push(Step { what: "a stranger's firmware crate", command: build });
     }
-    if let Some(step) = address_sanitizer() {
-        steps.push(step);
-    }
+    steps.extend(miri());
+    steps.extend(address_sanitizer());
     steps.push(Step {
         what: "documentation examples",
         command: cargo(".", &["test", "--workspace", "--doc"]),
@@ -113,22 +117,46 @@ fn steps() -> Result<Vec<Step>> {
     Ok(steps)
 }
 
+/// The tests that hold kernels to the portable ones, under Miri, which knows what a pointer may be used for: few and
+/// small cases, about a minute. Needs a nightly compiler with Miri; without one the step is left out, and that is said.
+fn miri() -> Option<Step> {
+    // Its first call builds a standard library from the sources of the component rust-src.
+    if !nightly_answers(&["cargo", "miri", "setup", "--print-sysroot"], "") {
+        println!("SKIPPED: Miri (no nightly compiler with the components miri and rust-src)");
+        return None;
+    }
+    let mut command = nightly(&["cargo", "miri", "test", "--quiet", "-p", "still8", "--lib"]);
+    command.args(["--target-dir", "target/miri", "--", "equals_portable"]);
+    // Property tests look for the folder that they run in.
+    command.env("MIRIFLAGS", "-Zmiri-disable-isolation");
+    Some(Step { what: "the kernels under Miri", command })
+}
+
 /// The runtime's tests with every access checked: the kernels' `unsafe` code runs on the host over models of its
 /// instructions. Needs a nightly compiler; without one the step is left out, and that is said.
 fn address_sanitizer() -> Option<Step> {
     const TARGET: &str = "x86_64-unknown-linux-gnu";
-    let mut version = Command::new("rustup");
-    version.args(["run", "nightly", "rustc", "--version", "--verbose"]);
-    let found = process::run(&mut version, std::time::Duration::from_secs(30), "");
-    if !found.is_ok_and(|found| found.success() && found.text().contains(TARGET)) {
+    if !nightly_answers(&["rustc", "--version", "--verbose"], TARGET) {
         println!("SKIPPED: AddressSanitizer (no nightly compiler for {TARGET})");
         return None;
     }
-    let mut command = Command::new("rustup");
-    command.current_dir(root()).args(["run", "nightly", "cargo", "test", "--quiet", "-p", "still8", "--lib"]);
+    let mut command = nightly(&["cargo", "test", "--quiet", "-p", "still8", "--lib"]);
     command
         .args(["--target", TARGET, "--target-dir", "target/sanitizer"])
         .env("RUSTFLAGS", "-Zsanitizer=address");
-    command.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
     Some(Step { what: "the runtime under AddressSanitizer", command })
+}
+
+/// A command of the nightly toolchain, whatever toolchain this one runs in.
+fn nightly(arguments: &[&str]) -> Command {
+    let mut command = Command::new("rustup");
+    command.current_dir(root()).args(["run", "nightly"]).args(arguments);
+    command.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
+    command
+}
+
+/// Whether a command of the nightly toolchain ends well and says `word`.
+fn nightly_answers(arguments: &[&str], word: &str) -> bool {
+    let found = process::run(&mut nightly(arguments), std::time::Duration::from_secs(600), "");
+    found.is_ok_and(|found| found.success() && found.text().contains(word))
 }

@@ -27,6 +27,8 @@ pub enum Image<'p> {
     Bench(&'p Path),
     /// The application without a log: what a product would ship. Its LED alone shows what it does.
     SilentApp(&'p Path),
+    /// Random cases of every kernel.
+    SelfTest,
 }
 
 /// Builds an image for a board; returns its ELF file. Safe to call from several threads and processes.
@@ -36,24 +38,25 @@ pub enum Image<'p> {
 /// the board's memory; [`Failure::Data`] with the compiler's messages for everything else.
 pub fn build(board: &Board, image: Image<'_>) -> Result<PathBuf> {
     match image {
-        Image::Runner => build_runner(board),
+        Image::Runner => build_once(board, "runner"),
+        Image::SelfTest => build_once(board, "selftest"),
         Image::App(plan) => build_around(board, "app", plan, true),
         Image::SilentApp(plan) => build_around(board, "app", plan, false),
         Image::Bench(plan) => build_around(board, "bench", plan, true),
     }
 }
 
-/// Runners do not change while a command runs, so each is built once a process.
-fn build_runner(board: &Board) -> Result<PathBuf> {
-    static BUILT: Mutex<Option<HashMap<PathBuf, PathBuf>>> = Mutex::new(None);
+/// Images without a plan do not change while a command runs, so each is built once a process.
+fn build_once(board: &Board, binary: &'static str) -> Result<PathBuf> {
+    static BUILT: Mutex<Option<HashMap<(PathBuf, &str), PathBuf>>> = Mutex::new(None);
     // A thread that panicked inside left the map as it was.
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let built = built.get_or_insert_default();
-    let key = target_dir(board);
+    let key = (target_dir(board), binary);
     if let Some(elf) = built.get(&key) {
         return Ok(elf.clone());
     }
-    let elf = run_cargo(board, "runner", None, true)?;
+    let elf = run_cargo(board, binary, None, true)?;
     built.insert(key, elf.clone());
     Ok(elf)
 }
@@ -90,7 +93,8 @@ fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>, log: bool) -> Res
     let target_dir = target_dir(board);
     let mut command = std.cargo(&board.target);
     let transport = if board.log == Some(Log::Rtt) { "rtt" } else { "semihosting" };
-    let features = [plan.map(|_| binary), log.then_some(transport)].into_iter().flatten();
+    // But for the runner, the image's own feature has its name.
+    let features = [(binary != "runner").then_some(binary), log.then_some(transport)].into_iter().flatten();
     let features = features.collect::<Vec<_>>().join(",");
     // The firmware's own configuration is read only by a cargo that runs in its folder.
     command.current_dir(boards::root().join("firmware"));

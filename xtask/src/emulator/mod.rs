@@ -6,6 +6,7 @@ mod log;
 mod plan_file;
 mod report;
 mod run;
+mod selftest;
 mod silent;
 mod size;
 mod toolchain;
@@ -23,6 +24,7 @@ pub use report::RunReport;
 pub use run::{
     count_loop, count_sequences, instructions, run_app, run_app_counting, run_on, run_on_first, run_plan,
 };
+pub use selftest::self_test;
 pub use silent::{Leds, run_silent};
 pub use size::{SizeReport, size};
 pub use toolchain::{Std, find_std};

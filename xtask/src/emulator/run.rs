@@ -24,6 +24,9 @@ const USER: &str = "qemu-aarch64";
 const START_LIMIT: Duration = Duration::from_secs(120);
 const SAMPLE_LIMIT: Duration = Duration::from_secs(30);
 
+/// Where the C library of emulated Linux processes lies.
+pub(super) const LINUX_ROOT: &str = "/usr/aarch64-linux-gnu";
+
 /// Runs a plan on every sample of `inputs`, on the first board of the core that holds plan and arena.
 ///
 /// `inputs` are int8 bytes in device layout, all inputs of a sample in order, sample after sample. With `count`,
@@ -275,7 +278,7 @@ impl Folder {
                 if count {
                     command.args(["-plugin", &counter::argument(USER, board.core, runner)?]);
                 }
-                command.args(["-L", "/usr/aarch64-linux-gnu", "-cpu", cpu]).arg(runner);
+                command.args(["-L", LINUX_ROOT, "-cpu", cpu]).arg(runner);
                 command.args(["plan.s8", "input", "output", "report"]).args(mode);
                 command
             }
@@ -312,7 +315,7 @@ pub(super) fn system_command(machine: &str) -> Command {
     command
 }
 
-fn decode(elf: &Path, finished: &Finished) -> Result<Vec<String>> {
+pub(super) fn decode(elf: &Path, finished: &Finished) -> Result<Vec<String>> {
     let bytes = fs::read(elf).map_err(|error| Failure::data(elf, error))?;
     log::decode(elf, &bytes, &finished.stdout)
 }

@@ -32,7 +32,7 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
     let words = words.as_mut_ptr().cast::<i32>();
     padding[..conv.c_in].fill(conv.zero_point);
     let windows = Windows::new(conv, padding.as_ptr());
-    let pointwise = conv.is_pointwise();
+    let pointwise = conv.window.is_pointwise();
     let weights = conv.weights.as_ptr();
     let ends = [steps / 4 * 4, steps].map(|steps| words.wrapping_add(STEP * steps).cast_const());
     let channels = conv.channels.as_ptr_range();

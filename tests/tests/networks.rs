@@ -1,0 +1,125 @@
+//! Whole networks: one hash of the output bytes on the host, in every order of weights, and on every emulated core.
+
+mod support;
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+use still8::format::Family;
+use still8_validation::data::Dataset;
+use still8_validation::host::HostRunner;
+use still8_validation::transfer::{DeviceInputs, Transfer};
+use support::emulator_available;
+use xtask::boards::{self, Board, Core, Run};
+use xtask::commands::quantize::quantize_model;
+use xtask::console::Console;
+use xtask::emit::emit;
+use xtask::emulator;
+use xtask::network::Network;
+
+const QUIET: Console = Console { json: false, quiet: true };
+
+/// Few, so that a large network takes seconds on the slowest core.
+const SAMPLES: usize = 3;
+
+/// Every network, and what makes it of its name.
+const NETWORKS: [(&str, fn(&str) -> Network); 2] = [("fashion", model), ("motion", model)];
+
+/// A network of `models/`.
+fn model(name: &str) -> Network {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models")).join(name);
+    quantize_model(&folder, QUIET).unwrap().network
+}
+
+/// A network with samples, and what the host makes of them with the portable plan.
+struct Reference {
+    name: &'static str,
+    network: Network,
+    inputs: DeviceInputs,
+    hash: String,
+}
+
+fn references() -> &'static [Reference] {
+    static REFERENCES: OnceLock<Vec<Reference>> = OnceLock::new();
+    REFERENCES.get_or_init(|| {
+        let reference = |&(name, make): &(&'static str, fn(&str) -> Network)| {
+            let network = make(name);
+            let runner = HostRunner::new(&emit(&network, Family::Portable).unwrap().bytes).unwrap();
+            let transfer = Transfer::new(&runner.plan());
+            let data = Dataset::random(7, &transfer.input_specs(), SAMPLES);
+            let inputs = transfer.to_device(&data).unwrap();
+            let outputs = runner.run_device(&inputs, |_| ());
+            // A network whose output never changes would hide most differences.
+            let samples: Vec<&[i8]> = outputs.chunks(outputs.len() / SAMPLES).collect();
+            assert!(samples.iter().any(|sample| *sample != samples[0]), "{name}: one output for all");
+            Reference { name, network, inputs, hash: sha256(&outputs) }
+        };
+        NETWORKS.iter().map(reference).collect()
+    })
+}
+
+fn sha256(bytes: &[i8]) -> String {
+    Sha256::digest(bytemuck::cast_slice::<i8, u8>(bytes)).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn the_host_reads_every_order() {
+    for reference in references() {
+        for family in Family::ALL {
+            let runner = HostRunner::new(&emit(&reference.network, family).unwrap().bytes).unwrap();
+            let found = sha256(&runner.run_device(&reference.inputs, |_| ()));
+            assert_eq!(found, reference.hash, "{} in {} order on the host", reference.name, family.name());
+        }
+    }
+}
+
+/// On the first of these boards that holds each network.
+fn equal_the_host(core: Core, boards: &[Board]) {
+    if !emulator_available(core) {
+        return;
+    }
+    for reference in references() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), emit(&reference.network, core.family()).unwrap().bytes).unwrap();
+        let report = emulator::run_on_first(boards, file.path(), &reference.inputs.bytes, false).unwrap();
+        let place = format!("{} on {}", reference.name, report.board);
+        assert_eq!((report.samples, report.self_test.as_str()), (SAMPLES, "passed"), "{place}");
+        assert_eq!(report.kernels, core.family().name(), "{place}");
+        assert_eq!(sha256(&report.outputs), reference.hash, "{place}");
+    }
+}
+
+macro_rules! cores {
+    ($($test:ident = $core:ident),*) => {
+        $(
+            #[test]
+            fn $test() {
+                equal_the_host(Core::$core, &boards::emulated(Core::$core).unwrap());
+            }
+        )*
+
+        #[test]
+        fn every_core_is_tested() {
+            assert_eq!(Core::ALL.as_slice(), [$(Core::$core),*]);
+        }
+    };
+}
+
+cores!(
+    cortex_m0_equals_the_host = CortexM0,
+    cortex_m3_equals_the_host = CortexM3,
+    cortex_m4_equals_the_host = CortexM4,
+    cortex_m7_equals_the_host = CortexM7,
+    cortex_m33_equals_the_host = CortexM33,
+    cortex_m55_equals_the_host = CortexM55,
+    aarch64_equals_the_host = Aarch64
+);
+
+/// A core without the dot-product instructions.
+#[test]
+fn aarch64_without_dot_product_equals_the_host() {
+    let mut board = boards::find("aarch64-linux").unwrap();
+    board.run = Run::QemuUser { cpu: "cortex-a72".into() };
+    equal_the_host(Core::Aarch64, &[board]);
+}
