@@ -69,6 +69,7 @@ impl Axis {
     }
 
     /// Whether all taps of a window that starts at `start` lie inside the input.
+    #[cfg(any(kernels_scalar, test))]
     #[inline]
     pub fn is_inside(&self, start: i32) -> bool {
         start >= 0 && start + (((self.kernel - 1) * self.dilation) as i32) < self.input as i32

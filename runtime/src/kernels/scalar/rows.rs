@@ -207,7 +207,7 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn rows(rows: &Rows) {
     // Sums: r0: x; r1: w; r2, r3: two weights; r4..r7: their words of both pairs; r8, r9: T; r10, r11: H; r12: 2¹⁵;
-    // lr: end of x. Rounding: r3: out; r4..r7: a channel's record; r0: pitch; r2: channel, then the third pixel.
+    // lr: end of x. Rounding: r2: channel; r3: out; r4..r7: its record, then r4: the third pixel; r0: pitch.
     macro_rules! step {
         () => {
             "ldmia r0!, {{r4, r5, r6, r7}}
@@ -231,7 +231,7 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
                 ", ",
                 $sum,
                 ", r4
-                 smull r12, ",
+                 smull lr, ",
                 $sum,
                 ", ",
                 $sum,
@@ -270,15 +270,16 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
         "adds r9, r9, #1",
         "mls r2, r9, r11, r12",
         "orr r2, r2, #1",
-        // x, the first step, the end of x, channel, end of channels, out, pitch, T.
-        "push {{r1, r2, r3, r4, r5, r6, r7, r10}}",
+        // x, the first step, T, the end of x; channel, out, end of channels, pitch.
+        "sub sp, sp, #32",
+        "strd r1, r2, [sp]",
+        "strd r10, r3, [sp, #8]",
+        "strd r4, r6, [sp, #16]",
+        "strd r5, r7, [sp, #24]",
         "mov r1, r8",
-        "2:",
-        "ldr r0, [sp]",
-        "ldr r2, [sp, #4]",
-        "ldr lr, [sp, #8]",
-        "ldr r8, [sp, #28]",
         "mov r12, #0x8000",
+        "2:",
+        "ldmia sp, {{r0, r2, r8, lr}}",
         "mov r9, r8",
         "mov r10, #0",
         "mov r11, #0",
@@ -297,26 +298,23 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
         "4:",
         "cmp r0, lr",
         "bne 3b",
-        "ldr r2, [sp, #12]",
-        "ldr r3, [sp, #20]",
-        "ldr r0, [sp, #24]",
+        "ldrd r2, r3, [sp, #16]",
         "sub r8, r8, r10, lsl #16",
         "sub r9, r9, r11, lsl #16",
         // The lowest byte of the last word is the shift.
         "ldmia r2!, {{r4, r5, r6, r7}}",
-        "str r2, [sp, #12]",
         round!("r8"),
         round!("r10"),
         round!("r9"),
         round!("r11"),
-        "ldr lr, [sp, #16]",
-        "cmp r2, lr",
-        "add r2, r3, r0, lsl #1",
+        "ldrd r5, r0, [sp, #24]",
+        "cmp r2, r5",
+        "add r4, r3, r0, lsl #1",
         "strb r10, [r3, r0]",
-        "strb r9, [r2]",
-        "strb r11, [r2, r0]",
+        "strb r9, [r4]",
+        "strb r11, [r4, r0]",
         "strb r8, [r3], #1",
-        "str r3, [sp, #20]",
+        "strd r2, r3, [sp, #16]",
         "bne 2b",
         "add sp, sp, #32",
         "pop {{r4, r5, r6, r7, r8, r9, r10, r11, r12, pc}}",

@@ -102,14 +102,20 @@ impl<'a> Windows<'a> {
         let Window { y, x } = conv.window;
         let mut k = 0;
         for ky in 0..y.kernel {
-            for kx in 0..x.kernel {
-                let taps = starts.map(|(sy, sx)| {
-                    let (py, px) = (sy + (ky * y.dilation) as i32, sx + (kx * x.dilation) as i32);
-                    // Negative places are as large as none on the image.
-                    let inside = (py as usize) < y.input && (px as usize) < x.input;
-                    let place = (py as usize).wrapping_mul(x.input).wrapping_add(px as usize);
-                    if inside { image.as_ptr().wrapping_add(place.wrapping_mul(conv.c_in)) } else { padding }
+            // Negative places are as large as none on the image.
+            let lines = starts.map(|start| {
+                let line = (start.0 + (ky * y.dilation) as i32) as usize;
+                (line < y.input).then(|| image.as_ptr().wrapping_add(line * x.input * conv.c_in))
+            });
+            let mut columns = starts.map(|start| start.1);
+            for _ in 0..x.kernel {
+                let taps = [0, 1].map(|i| match lines[i] {
+                    Some(line) if (columns[i] as usize) < x.input => {
+                        line.wrapping_add(columns[i] as usize * conv.c_in)
+                    }
+                    _ => padding,
                 });
+                columns = columns.map(|column| column + x.dilation as i32);
                 // SAFETY: each tap is a pixel of the image or the padding, c_in bytes.
                 unsafe { write(words, k, taps, conv.c_in) };
                 k += conv.c_in;
