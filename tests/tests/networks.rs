@@ -23,8 +23,11 @@ const QUIET: Console = Console { json: false, quiet: true };
 /// Few, so that a large network takes seconds on the slowest core.
 const SAMPLES: usize = 3;
 
-/// Every network, and what makes it of its name.
-const NETWORKS: [(&str, fn(&str) -> Network); 2] = [("fashion", model), ("motion", model)];
+/// A network's name, and what makes it of that.
+type Named = (&'static str, fn(&str) -> Network);
+
+/// Every network.
+const NETWORKS: [Named; 2] = [("fashion", model), ("motion", model)];
 
 /// A network of `models/`.
 fn model(name: &str) -> Network {
@@ -43,7 +46,7 @@ struct Reference {
 fn references() -> &'static [Reference] {
     static REFERENCES: OnceLock<Vec<Reference>> = OnceLock::new();
     REFERENCES.get_or_init(|| {
-        let reference = |&(name, make): &(&'static str, fn(&str) -> Network)| {
+        let reference = |&(name, make): &Named| {
             let network = make(name);
             let runner = HostRunner::new(&emit(&network, Family::Portable).unwrap().bytes).unwrap();
             let transfer = Transfer::new(&runner.plan());

@@ -9,7 +9,7 @@ use crate::format::{Family, OpCode};
 use crate::kernels;
 
 /// Most multiply-accumulates of a case, so that thousands of cases run in seconds on an emulated core; few under Miri.
-const MACS_LIMIT: usize = if cfg!(miri) { 1000 } else { 40_000 };
+const MACS_LIMIT: usize = if cfg!(miri) { 500 } else { 40_000 };
 
 /// Draws after which sizes are halved, so that some draw fits any memory.
 const DRAWS: u32 = 16;

@@ -10,7 +10,7 @@ use crate::packing::MatrixOrder;
 use crate::requantize::requantize;
 
 /// Miri takes a thousand times as long.
-const CASES: u32 = if cfg!(miri) { 25 } else { 3000 };
+const CASES: u32 = if cfg!(miri) { 15 } else { 3000 };
 
 fn run_with(seed: u64, cases: u32, memory: usize, variant: &Kernels) -> Result<Summary, Difference> {
     let mut units = vec![Align16::ZERO; Align16::count(memory)];

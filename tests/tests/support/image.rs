@@ -41,10 +41,8 @@ impl Code {
         // Mapping symbols tell code from constants among it (ELF for the Arm architecture, 5.5.5).
         let mut marks: Vec<(u64, bool)> = symbols()
             .filter_map(|(name, symbol)| match name.as_bytes() {
-                [b'$', b't' | b'x', rest @ ..] if matches!(rest, [] | [b'.', ..]) => {
-                    Some((symbol.address(), true))
-                }
-                [b'$', b'd', rest @ ..] if matches!(rest, [] | [b'.', ..]) => Some((symbol.address(), false)),
+                [b'$', b't' | b'x'] | [b'$', b't' | b'x', b'.', ..] => Some((symbol.address(), true)),
+                [b'$', b'd'] | [b'$', b'd', b'.', ..] => Some((symbol.address(), false)),
                 _ => None,
             })
             .collect();
