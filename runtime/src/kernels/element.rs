@@ -16,7 +16,7 @@ pub(crate) enum Weights {
 }
 
 /// Every output of output channels `first..first + count`. `input` is `[n, h, w, c_in]`, `output` is `[n, h, w, c_out]`.
-#[inline(never)]
+#[inline]
 pub(crate) fn channels(
     conv: &Convolution<'_>,
     weights: Weights,
@@ -43,7 +43,7 @@ pub(crate) fn channels(
 }
 
 /// Output channel `channel` of the pixel whose window starts at `start` (y, x).
-#[inline(never)]
+#[inline]
 fn element(conv: &Convolution<'_>, weights: Weights, image: &[i8], start: (i32, i32), channel: usize) -> i8 {
     let Window { y, x } = conv.window;
     let c_group = conv.c_in / conv.groups.max(1);
@@ -83,7 +83,7 @@ fn element(conv: &Convolution<'_>, weights: Weights, image: &[i8], start: (i32, 
 }
 
 /// Weight `k` of `row`. Out of line: code for every order in the loop above would be several times as long.
-#[inline(never)]
+#[inline]
 fn weight(conv: &Convolution<'_>, weights: Weights, stored: &[i8], row: usize, k: usize) -> i8 {
     let (place, flips) = match weights {
         Weights::Window => (conv.window_order().index(k, row), [0; 2]),

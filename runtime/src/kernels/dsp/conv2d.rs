@@ -15,6 +15,7 @@ use crate::kernels::window::Window;
 
 /// Fast for one group in dsp order, with the scratch memory of
 /// [`Conv2d::scratch_bytes`](crate::ops::Conv2d::scratch_bytes); [`element`] does the rest.
+#[inline]
 pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], output: &mut [i8]) {
     let order = conv.matrix_order();
     let Window { y, x } = conv.window;

@@ -22,6 +22,7 @@ const PAIR: usize = 16;
 /// Fast for as many output as input channels in dsp order, no dilation and at most [`DepthwiseConv2d::TAPS`] taps
 /// in [`DepthwiseConv2d::ROWS`] rows, with
 /// the scratch memory of [`DepthwiseConv2d::scratch_bytes`]; [`element`] does the rest.
+#[inline]
 pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], output: &mut [i8]) {
     let order = conv.window_order();
     let window = conv.window.lengthwise();
@@ -204,7 +205,7 @@ impl Rows<'_> {
     ///
     /// # Safety
     /// As [`Self::multiply`].
-    #[inline(never)]
+    #[inline]
     unsafe fn write_arrangement(&self, odd: usize, mut to: *mut u32) {
         let Window { y, x } = self.window;
         for kx in 0..x.kernel {
@@ -226,7 +227,7 @@ impl Rows<'_> {
     ///
     /// # Safety
     /// As [`Self::multiply`].
-    #[inline(never)]
+    #[inline]
     unsafe fn turn_arrangement(&self, from: *const u32, turns: usize, to: *mut u32) {
         let (from, to) = (from.cast::<[u32; 4]>(), to.cast::<[u32; 4]>());
         let mut at = 0;

@@ -16,6 +16,7 @@ use crate::kernels::window::{Axis, Window};
 use crate::packing::MatrixOrder;
 
 /// Fast for weights in dsp order; [`element`] does the rest.
+#[inline]
 pub(crate) fn fully_connected(
     order: MatrixOrder,
     weights: &[i8],

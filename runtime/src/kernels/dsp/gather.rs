@@ -10,7 +10,7 @@ use crate::kernels::window::Window;
 /// # Safety
 /// `row` is valid for writes of `len` >= k bytes and lies outside `image`, which is valid for reads of the convolution's
 /// `[h, w, c_in]` input.
-#[inline(never)]
+#[inline]
 pub(super) unsafe fn gather(
     conv: &Convolution<'_>,
     image: *const i8,
