@@ -27,12 +27,25 @@ const SAMPLES: usize = 3;
 type Named = (&'static str, fn(&str) -> Network);
 
 /// Every network.
-const NETWORKS: [Named; 2] = [("fashion", model), ("motion", model)];
+const NETWORKS: [Named; 7] = [
+    ("fashion", model),
+    ("motion", model),
+    ("kws", reference),
+    ("ic", reference),
+    ("ad", reference),
+    ("vww", reference),
+    ("sww", reference),
+];
 
 /// A network of `models/`.
 fn model(name: &str) -> Network {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models")).join(name);
     quantize_model(&folder, QUIET).unwrap().network
+}
+
+/// A network of the benchmark.
+fn reference(name: &str) -> Network {
+    xtask::reference::network(name, &QUIET.progress("")).unwrap()
 }
 
 /// A network with samples, and what the host makes of them with the portable plan.

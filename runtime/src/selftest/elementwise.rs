@@ -81,11 +81,13 @@ impl<'m> Case<'m> {
                 self.random.below(u64::from(ONE) + 1) as u32
             };
         }
+        // A table may end where it reaches 0.
+        let table = &table[..if self.chance(4) { self.size(256) } else { 256 }];
         let (input, in_place, [mut expected, mut found]) = self.unary(rows * channels);
         let input = cells(input);
-        (self.reference.softmax)(&table, channels, input, expected.cells());
+        (self.reference.softmax)(table, channels, input, expected.cells());
         let output = found.cells();
-        (self.variant.softmax)(&table, channels, if in_place { output } else { input }, output);
+        (self.variant.softmax)(table, channels, if in_place { output } else { input }, output);
         finish(Parameters::Softmax { rows, channels, in_place }, [expected, found])
     }
 

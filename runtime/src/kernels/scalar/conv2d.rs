@@ -1,14 +1,14 @@
 //! Convolution as a matrix product with the windows of four pixels, gathered into scratch memory.
 
 use super::requantize::{clamp, has_left_shift};
-use super::rows::{Rows, STEP, rows};
+use super::rows::{Rows, STEP, any_rows, rows};
 use super::windows::Windows;
 use crate::format::Family;
 use crate::kernels::convolution::Convolution;
 use crate::kernels::portable;
 use crate::kernels::window::Window;
 
-/// Fast for one group in scalar order and no left shift, with the scratch memory of
+/// Fast for one group in scalar order and channels without left shift, with the scratch memory of
 /// [`Conv2d::scratch_bytes`](crate::ops::Conv2d::scratch_bytes); the portable kernel does the rest.
 pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], output: &mut [i8]) {
     let order = conv.matrix_order();
@@ -23,8 +23,7 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
         && output.len() == images * pixels * conv.c_out
         && input.len() == images * conv.window.image(conv.c_in)
         && scratch.len() >= 4 * STEP * steps + conv.c_in
-        && scratch.as_ptr().cast::<u32>().is_aligned()
-        && !has_left_shift(conv.channels);
+        && scratch.as_ptr().cast::<u32>().is_aligned();
     if !assumed {
         return portable::conv2d(conv, input, scratch, output);
     }
@@ -32,6 +31,7 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
     let words = words.as_mut_ptr().cast::<i32>();
     padding[..conv.c_in].fill(conv.zero_point);
     let windows = Windows::new(conv, padding.as_ptr());
+    let multiply = if has_left_shift(conv.channels) { any_rows } else { plain_rows };
     let pointwise = conv.window.is_pointwise();
     let weights = conv.weights.as_ptr();
     let ends = [steps / 4 * 4, steps].map(|steps| words.wrapping_add(STEP * steps).cast_const());
@@ -64,13 +64,22 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
                     windows.gather(image, &starts, words);
                 }
                 let first = out.sub(again * conv.c_out);
-                rows(&Rows { x: words, ends, channels, out: first, pitch, weights });
+                multiply(&Rows { x: words, ends, channels, out: first, pitch, weights });
                 out = out.add(new * conv.c_out);
             }
             done += new;
         }
     }
     clamp(conv.activation, output);
+}
+
+/// Beside [`any_rows`] in a variable, which takes functions of one calling convention.
+///
+/// # Safety
+/// As [`rows`].
+unsafe fn plain_rows(these: &Rows) {
+    // SAFETY: the caller's promise.
+    unsafe { rows(these) };
 }
 
 /// From output pixel to output pixel.

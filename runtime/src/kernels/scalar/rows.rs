@@ -7,9 +7,10 @@
 //! one more where the lower sum is negative: Armv6-M adds bit 15, which `asrs` leaves in the carry; Armv7-M starts P
 //! with 2¹⁵, which rounds, and takes that out of T at the end.
 //!
-//! For layers whose channels have no left shift; [`requantize`](super::requantize) explains the product by halves.
+//! [`requantize`](super::requantize) explains the product by halves.
 
 use crate::format::ChannelRecord;
+use crate::requantize::requantize;
 
 /// Words that the windows of four pixels take for two k: `[2 pairs of pixels][2 k]`.
 pub(super) const STEP: usize = 4;
@@ -31,7 +32,7 @@ pub(super) struct Rows {
     pub weights: *const i8,
 }
 
-/// Writes the outputs of four pixels, saturated to int8.
+/// Writes the outputs of four pixels, saturated to int8, of channels that have no left shift.
 ///
 /// # Safety
 /// - `x` up to its end is valid for reads, the ends are as documented.
@@ -327,8 +328,17 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
 /// As above.
 #[cfg(not(target_arch = "arm"))]
 pub(super) unsafe fn rows(rows: &Rows) {
-    use crate::requantize::requantize;
+    // SAFETY: the caller's promise.
+    unsafe { any_rows(rows) };
+}
 
+/// The same as [`rows`], for channels with a left shift as well: those have no fast way.
+///
+/// # Safety
+/// As [`rows`].
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn any_rows(rows: &Rows) {
     // SAFETY: the caller's promise.
     unsafe {
         let steps = rows.ends[1].offset_from_unsigned(rows.x) / STEP;
@@ -344,7 +354,7 @@ pub(super) unsafe fn rows(rows: &Rows) {
                     };
                     let both = product(0).wrapping_add(product(1));
                     total = total.wrapping_add(both);
-                    high = high.wrapping_add(both >> 16).wrapping_add(both >> 15 & 1);
+                    high = high.wrapping_add(both >> 16).wrapping_add((both >> 15) & 1);
                 }
                 for (pixel, acc) in [total.wrapping_sub(high << 16), high].into_iter().enumerate() {
                     let q = requantize(acc.wrapping_add(channel.bias), channel, i8::MIN, i8::MAX);
