@@ -6,9 +6,11 @@ use still8_validation::validate::Report as Validation;
 use still8_validation::{Failure, Result, files};
 
 use crate::boards::{Core, root};
+use crate::commands::bench::Measurement;
 use crate::commands::{bench, ops, validate};
 use crate::console::{Console, percent, table};
 use crate::engine::Place;
+use crate::reference::{REFERENCES, peers};
 
 /// Measures every model and rewrites what lies between the markers.
 ///
@@ -49,7 +51,7 @@ pub fn run(console: Console) -> Result<()> {
             Err(other) => return Err(other),
         }
         for row in &rows {
-            let on_m4 = |result: &&bench::Measurement| result.model == row.model && result.family == "dsp";
+            let on_m4 = |result: &&Measurement| result.model == row.model && result.family == "dsp";
             let sizes = measured.results.iter().find(on_m4);
             let sizes = sizes.map_or([String::new(), String::new()], |m| {
                 [m.plan_bytes.to_string(), m.arena_bytes.to_string()]
@@ -79,13 +81,67 @@ pub fn run(console: Console) -> Result<()> {
         replace(&model.join("README.md"), "int8", &format!("By `cargo xtask validate`:\n\n{own}"))?;
     }
 
+    let names = REFERENCES.iter().map(|reference| reference.name.into()).collect();
+    let options = bench::Options { models: names, on: Core::ALL.to_vec(), ..Default::default() };
+    let peers = against_peers(&bench::run(&options, quiet)?.results);
     let counts = bench::totals(&measured.results);
     let readme = root().join("README.md");
     replace(&readme, "models", &accuracy.to_string())?;
     replace(&readme, "bench", &counts.to_string())?;
+    replace(&readme, "peers", &peers.to_string())?;
     replace(&readme, "ops", &ops::markdown())?;
-    console.say(format!("{accuracy}\n\n{counts}"));
+    console.say(format!("{accuracy}\n\n{counts}\n\n{peers}"));
     Ok(())
+}
+
+/// What the reference networks need, and which share that is of what the peer needs.
+fn against_peers(results: &[Measurement]) -> comfy_table::Table {
+    let mut rows = table(&[
+        "network",
+        "core",
+        "kernels",
+        "instructions",
+        "per MAC",
+        "of TFLM's",
+        "cycles",
+        "of TFLM's",
+        "code",
+        "of TFLM's",
+        "arena",
+        "of TFLM's",
+    ]);
+    let count = |count: Option<f64>| count.map_or_else(|| "-".to_owned(), |count| format!("{count:.0}"));
+    let share = |ours: Option<f64>, theirs: Option<u64>| match (ours, theirs) {
+        (Some(ours), Some(theirs)) => format!("{:.2}", ours / theirs as f64),
+        _ => "-".to_owned(),
+    };
+    for result in results {
+        let core = result.on.parse::<Core>().ok();
+        let peer = peers::peer(&result.model);
+        let counts = peer.zip(core).and_then(|(peer, core)| peer.counts(core));
+        // Its code was measured on the Cortex-M4.
+        let peer_code = peer.filter(|_| core == Some(Core::CortexM4)).map(|peer| peer.code_bytes);
+        let per_mac = result.instructions.map(|count| count / result.macs as f64);
+        let code = result.code_bytes.map(|bytes| bytes as f64);
+        let arena = Some(result.arena_bytes as f64);
+        let peer_arena = peer.filter(|_| core != Some(Core::Aarch64)).map(|peer| peer.arena_bytes);
+        let on = if core == Some(Core::Aarch64) { &result.board } else { result.on };
+        rows.add_row([
+            result.model.clone(),
+            on.to_owned(),
+            result.kernels.clone(),
+            count(result.instructions),
+            per_mac.map_or_else(|| "-".into(), |value| format!("{value:.2}")),
+            share(result.instructions, counts.map(|counts| counts.instructions)),
+            count(result.cycles),
+            share(result.cycles, counts.and_then(|counts| counts.cycles)),
+            count(code),
+            share(code, peer_code),
+            count(arena),
+            share(arena, peer_arena),
+        ]);
+    }
+    rows
 }
 
 fn validated(model: &Path, data: &str, console: Console) -> Result<Validation> {

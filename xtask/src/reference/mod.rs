@@ -15,6 +15,7 @@ mod autoencoder;
 mod ds_cnn;
 mod layers;
 mod mobilenet;
+pub mod peers;
 mod resnet;
 mod wake_word;
 

@@ -30,13 +30,7 @@ pub(crate) fn depthwise_conv2d(conv: &Convolution<'_>, input: &[i8], _scratch: &
 }
 
 /// A block of channels from `first` on, of the output pixel whose window starts at `start` (y, x).
-pub(crate) fn depthwise_block(
-    conv: &Convolution<'_>,
-    image: &[i8],
-    start: (i32, i32),
-    first: usize,
-    output: &mut [i8],
-) {
+fn depthwise_block(conv: &Convolution<'_>, image: &[i8], start: (i32, i32), first: usize, output: &mut [i8]) {
     let Window { y, x } = conv.window;
     let order = conv.window_order();
     let channels = &conv.channels[first..first + output.len()];

@@ -12,8 +12,6 @@ mod pool2d;
 mod sum;
 
 pub(crate) use conv2d::conv2d;
-#[cfg(any(kernels_dsp, test))]
-pub(crate) use depthwise_conv2d::depthwise_block;
 pub(crate) use depthwise_conv2d::depthwise_conv2d;
 pub(crate) use elementwise::{add, softmax, table};
 pub(crate) use fully_connected::fully_connected;

@@ -214,6 +214,7 @@ mod tests {
             cycles: None,
             macs: 100,
             code_bytes: Some(1000),
+            code_log_bytes: None,
             weights_bytes: 50,
             plan_bytes: 100,
             arena_bytes,
