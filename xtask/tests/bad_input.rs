@@ -216,7 +216,7 @@ fn usage_errors_of_quantize() {
         &desk,
         &with(&[&random[..], &["--family", "mips"]].concat()),
         USAGE,
-        &["`mips`", "portable, dsp"],
+        &["`mips`", "portable, helium, neon, scalar, dsp"],
     );
     refuses(
         &desk,
@@ -378,7 +378,7 @@ fn a_damaged_plan_is_refused_by_every_command() {
             let checksum = still8::plan::checksum(&bytes);
             bytes[CHECKSUM..CHECKSUM + 4].copy_from_slice(&checksum.to_le_bytes());
         }
-        refuse_all(&bytes, &["version 77", "reads version 1"]);
+        refuse_all(&bytes, &["version 77", "this runtime reads 1 to 2"]);
     }
     for length in [8, 63, 64, whole.len() / 2, whole.len() - 1] {
         refuse_all(&whole[..length], &["cut short"]);
