@@ -49,7 +49,8 @@ pub const FAMILY: Family = if cfg!(kernels_dsp) {
 pub const fn variants(family: Family) -> &'static [OpCode] {
     match family {
         Family::Dsp => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected],
-        Family::Portable | Family::Dsp1 | Family::Helium | Family::Neon | Family::Scalar => &[],
+        Family::Neon => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected, OpCode::Add],
+        Family::Portable | Family::Dsp1 | Family::Helium | Family::Scalar => &[],
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::error::OpFault;
 use crate::format::{Conv2dParams, Family, OpCode};
 use crate::kernels;
+use crate::kernels::convolution::Convolution;
 use crate::operator::{Node, Operator};
 use crate::ops::check::check_weights;
 use crate::ops::convolution::{
@@ -26,9 +27,9 @@ pub struct Conv2d;
 impl Conv2d {
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
-    /// The kernels gather the window of an output pixel; for one group in dsp order those of two pixels, each rounded
-    /// up to a multiple of four bytes. Where an output pixel reads just the input pixel at its own place, none is
-    /// needed, but for c_in that is no multiple of four in dsp order.
+    /// The kernels gather the window of an output pixel; for one group those of two pixels in dsp1 order and of four in
+    /// neon order, each rounded up to a multiple of four bytes. Where an output pixel reads just the input pixel at its
+    /// own place, none is needed, but for c_in that is no multiple of four in these two orders.
     pub fn scratch_bytes(
         family: Family,
         params: &Conv2dParams,
@@ -44,11 +45,12 @@ impl Conv2d {
         let taps = usize::from(params.kernel[0]).saturating_mul(params.kernel[1].into());
         let k = taps.saturating_mul((c_in / params.groups.max(1)) as usize);
         match family {
-            Family::Dsp1 if params.groups == 1 => {
+            Family::Dsp1 | Family::Neon if params.groups == 1 => {
                 if pointwise && c_in.is_multiple_of(4) {
                     return 0;
                 }
-                k.checked_next_multiple_of(4).unwrap_or(usize::MAX).saturating_mul(2)
+                let windows = if family == Family::Neon { 4 } else { 2 };
+                k.checked_next_multiple_of(4).unwrap_or(usize::MAX).saturating_mul(windows)
             }
             _ if pointwise => 0,
             _ => k,
@@ -57,6 +59,21 @@ impl Conv2d {
 
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {
         scratch_bytes(node, Self::scratch_bytes)
+    }
+
+    /// Runs the node by this kernel, which takes input, scratch memory and output.
+    #[inline(always)]
+    pub(super) fn run_by(
+        node: &Node<'_, Conv2dParams>,
+        arena: &mut [i8],
+        kernel: impl FnOnce(&Convolution<'_>, &[i8], &mut [i8], &mut [i8]),
+    ) {
+        let ranges = convolution_ranges(node, Self::scratch(node));
+        if let Ok([input, scratch, output]) = arena.get_disjoint_mut(ranges)
+            && let Ok(conv) = convolution(node)
+        {
+            kernel(&conv, input, scratch, output);
+        }
     }
 }
 
@@ -74,11 +91,6 @@ impl Operator for Conv2d {
     }
 
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
-        let ranges = convolution_ranges(node, Self::scratch(node));
-        if let Ok([input, scratch, output]) = arena.get_disjoint_mut(ranges)
-            && let Ok(conv) = convolution(node)
-        {
-            kernels::conv2d(&conv, input, scratch, output);
-        }
+        Self::run_by(node, arena, kernels::conv2d);
     }
 }

@@ -25,14 +25,15 @@ pub struct DepthwiseConv2d;
 impl DepthwiseConv2d {
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
-    /// The dsp kernel keeps one pixel of zero points, which taps in padding read.
+    /// The dsp1 and neon kernels keep one pixel of zero points, which taps in padding read.
     pub fn scratch_bytes(
         family: Family,
         _params: &Conv2dParams,
         input_shape: [u32; 4],
         output_shape: [u32; 4],
     ) -> usize {
-        if family == Family::Dsp1 && input_shape[3] == output_shape[3] { input_shape[3] as usize } else { 0 }
+        let keeps = matches!(family, Family::Dsp1 | Family::Neon) && input_shape[3] == output_shape[3];
+        if keeps { input_shape[3] as usize } else { 0 }
     }
 
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {

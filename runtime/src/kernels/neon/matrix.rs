@@ -1,0 +1,294 @@
+//! Activations times a weight matrix in neon order: the work of convolutions and fully connected layers.
+//!
+//! A tile is `P` pixels times `R` blocks of four rows. Without dot product a block of weights (4 rows × 4 k) meets a word
+//! of activations (4 k, in all lanes) in SMULL and SMULL2; the next block's products are added in 16 bits (two of them fit:
+//! 2 · 127 · 128 < 2¹⁵) and SADALP widens the sum: 6 instructions for 32 products. With it one SDOT does 16 products.
+
+use super::lanes::{
+    I8x16, I32x4, add_pairs, dot_lane, load, load_two_words, load_word, mul_add_high, mul_add_low, mul_high,
+    mul_low, pairs, splat32, spread_high, spread_low, store, store_half, store_word,
+};
+use super::requantize::{Four, Output};
+use crate::format::ChannelRecord;
+
+/// Where the activations of one pixel lie: `segments` runs of 4 · `blocks` bytes, `step` bytes apart.
+#[derive(Clone, Copy)]
+pub(super) struct Pixel {
+    pub at: *const i8,
+    pub step: usize,
+}
+
+/// A matrix and what becomes of its products.
+pub(super) struct Matrix<'a> {
+    /// `[rows / 4][segments · blocks][4][4]`.
+    pub weights: *const i8,
+    /// One record a row.
+    pub channels: &'a [ChannelRecord],
+    /// Runs of activations of a pixel.
+    pub segments: usize,
+    /// Words of four k in a run.
+    pub blocks: usize,
+    /// Zero point and bounds.
+    pub output: Output,
+}
+
+impl Matrix<'_> {
+    /// Multiplies `P` pixels by all rows, `R` blocks of four at once.
+    ///
+    /// # Safety
+    /// - `weights` is valid for reads of whole blocks of four rows that cover `channels`.
+    /// - Every run of every pixel is valid for reads.
+    /// - Each of `out` is valid for writes of `channels.len()` bytes that no other pointer or slice reaches, equal
+    ///   pixels' apart.
+    /// - With `DOT` the core has the dot-product instructions.
+    #[inline(always)]
+    pub unsafe fn multiply<const DOT: bool, const P: usize, const R: usize>(
+        &self,
+        x: [Pixel; P],
+        out: [*mut i8; P],
+    ) {
+        // SAFETY: the caller's promises are the same.
+        unsafe {
+            if self.output.left {
+                self.multiply_rows::<DOT, true, P, R>(x, out);
+            } else {
+                self.multiply_rows::<DOT, false, P, R>(x, out);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::multiply`].
+    #[inline(always)]
+    unsafe fn multiply_rows<const DOT: bool, const LEFT: bool, const P: usize, const R: usize>(
+        &self,
+        x: [Pixel; P],
+        mut out: [*mut i8; P],
+    ) {
+        let block_bytes = self.segments * self.blocks * 16;
+        let mut weights = self.weights;
+        let mut rest = self.channels;
+        // SAFETY: each round takes as many rows as are left of channels, weights and outputs.
+        unsafe {
+            while rest.len() >= 4 * R {
+                self.tile::<DOT, LEFT, P, R>(x, weights, rest.as_ptr(), out);
+                weights = weights.add(R * block_bytes);
+                rest = &rest[4 * R..];
+                out = out.map(|out| out.add(4 * R));
+            }
+            while rest.len() >= 4 {
+                self.tile::<DOT, LEFT, P, 1>(x, weights, rest.as_ptr(), out);
+                weights = weights.add(block_bytes);
+                rest = &rest[4..];
+                out = out.map(|out| out.add(4));
+            }
+            if let &[first, ..] = rest {
+                // The block's other rows are fillings: they need some record, and their outputs go nowhere.
+                let mut channels = [first; 4];
+                channels[..rest.len()].copy_from_slice(rest);
+                let mut rows = [[0i8; 4]; P];
+                let mut row = rows.iter_mut();
+                let to = out.map(|out| row.next().map_or(out, |row| row.as_mut_ptr()));
+                self.tile::<DOT, LEFT, P, 1>(x, weights, channels.as_ptr(), to);
+                for (out, row) in out.into_iter().zip(&rows) {
+                    for (i, &q) in row[..rest.len()].iter().enumerate() {
+                        *out.add(i) = q;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One tile.
+    ///
+    /// # Safety
+    /// As [`Self::multiply`], for `4 * R` rows.
+    #[inline(always)]
+    unsafe fn tile<const DOT: bool, const LEFT: bool, const P: usize, const R: usize>(
+        &self,
+        x: [Pixel; P],
+        weights: *const i8,
+        channels: *const ChannelRecord,
+        out: [*mut i8; P],
+    ) {
+        // SAFETY: the caller's promises: 4 · R records; weights and activations.
+        unsafe {
+            let four: [Four; R] = core::array::from_fn(|r| Four::load(channels.add(4 * r)));
+            let acc = if DOT { self.dot(x, weights, &four) } else { self.sum(x, weights, &four) };
+            let acc = acc.map(|acc| {
+                let mut four = four.iter();
+                acc.map(|acc| four.next().map_or(acc, |four| four.scale::<LEFT>(acc)))
+            });
+            write(&self.output, acc, out);
+        }
+    }
+
+    /// Accumulators by SMULL, SMLAL and SADALP.
+    ///
+    /// # Safety
+    /// As [`Self::tile`].
+    #[inline(always)]
+    unsafe fn sum<const P: usize, const R: usize>(
+        &self,
+        mut x: [Pixel; P],
+        mut weights: *const i8,
+        four: &[Four; R],
+    ) -> [[I32x4; R]; P] {
+        let block_bytes = self.segments * self.blocks * 16;
+        // Lanes of a half: two sums each of two rows.
+        let start = core::array::from_fn(|r| [spread_low(four[r].bias), spread_high(four[r].bias)]);
+        let mut acc: [[[I32x4; 2]; R]; P] = [start; P];
+        for _ in 0..self.segments {
+            let mut at = x.map(|x| x.at);
+            // SAFETY: a segment has `blocks` words of activations, and 16 bytes of weights a block of rows for each.
+            unsafe {
+                for _ in 0..self.blocks / 2 {
+                    let w: [[I8x16; 2]; R] = core::array::from_fn(|r| {
+                        let w = weights.add(r * block_bytes);
+                        [load(w), load(w.add(16))]
+                    });
+                    weights = weights.add(32);
+                    for (acc, at) in acc.iter_mut().zip(&mut at) {
+                        let x = load_two_words(*at);
+                        *at = at.add(8);
+                        for (acc, w) in acc.iter_mut().zip(&w) {
+                            acc[0] = add_pairs(acc[0], mul_add_low(mul_low(w[0], x[0]), w[1], x[1]));
+                            acc[1] = add_pairs(acc[1], mul_add_high(mul_high(w[0], x[0]), w[1], x[1]));
+                        }
+                    }
+                }
+                if self.blocks % 2 == 1 {
+                    let w: [I8x16; R] = core::array::from_fn(|r| load(weights.add(r * block_bytes)));
+                    weights = weights.add(16);
+                    for (acc, at) in acc.iter_mut().zip(at) {
+                        let x = load_word(at);
+                        for (acc, &w) in acc.iter_mut().zip(&w) {
+                            acc[0] = add_pairs(acc[0], mul_low(w, x));
+                            acc[1] = add_pairs(acc[1], mul_high(w, x));
+                        }
+                    }
+                }
+            }
+            // Wrapping, since the step past the last segment may leave the tensor.
+            x = x.map(|x| Pixel { at: x.at.wrapping_add(x.step), step: x.step });
+        }
+        acc.map(|acc| acc.map(|[low, high]| pairs(low, high)))
+    }
+
+    /// Accumulators by SDOT.
+    ///
+    /// # Safety
+    /// As [`Self::tile`]; the core has the dot-product instructions.
+    #[inline(always)]
+    unsafe fn dot<const P: usize, const R: usize>(
+        &self,
+        mut x: [Pixel; P],
+        mut weights: *const i8,
+        four: &[Four; R],
+    ) -> [[I32x4; R]; P] {
+        let block_bytes = self.segments * self.blocks * 16;
+        let mut acc = [core::array::from_fn(|r| four[r].bias); P];
+        for _ in 0..self.segments {
+            let mut at = x.map(|x| x.at);
+            // SAFETY: a segment has `blocks` words of activations, and 16 bytes of weights a block of rows for each; the
+            // core has the instruction.
+            unsafe {
+                for _ in 0..self.blocks / 4 {
+                    let x = at.map(|at| load(at));
+                    at = at.map(|at| at.add(16));
+                    dot_word::<0, P, R>(&mut acc, weights, block_bytes, &x);
+                    dot_word::<1, P, R>(&mut acc, weights.add(16), block_bytes, &x);
+                    dot_word::<2, P, R>(&mut acc, weights.add(32), block_bytes, &x);
+                    dot_word::<3, P, R>(&mut acc, weights.add(48), block_bytes, &x);
+                    weights = weights.add(64);
+                }
+                for _ in 0..self.blocks % 4 {
+                    let x = at.map(|at| load_word(at));
+                    at = at.map(|at| at.add(4));
+                    dot_word::<0, P, R>(&mut acc, weights, block_bytes, &x);
+                    weights = weights.add(16);
+                }
+            }
+            // Wrapping, since the step past the last segment may leave the tensor.
+            x = x.map(|x| Pixel { at: x.at.wrapping_add(x.step), step: x.step });
+        }
+        acc
+    }
+}
+
+/// Four k of `P` pixels and `R` blocks of rows.
+///
+/// # Safety
+/// Each block of rows has 16 bytes of weights, `block_bytes` apart; the core has the dot-product instructions.
+#[inline(always)]
+unsafe fn dot_word<const LANE: usize, const P: usize, const R: usize>(
+    acc: &mut [[I32x4; R]; P],
+    weights: *const i8,
+    block_bytes: usize,
+    x: &[I8x16; P],
+) {
+    for r in 0..R {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let w = load(weights.add(r * block_bytes));
+            for (acc, &x) in acc.iter_mut().zip(x) {
+                acc[r] = dot_lane::<LANE>(acc[r], w, x);
+            }
+        }
+    }
+}
+
+/// Writes the `4 * R` outputs of each pixel: all there are up to the largest number that fills whole registers.
+///
+/// # Safety
+/// Each of `out` is valid for writes of `4 * R` bytes.
+#[inline(always)]
+unsafe fn write<const P: usize, const R: usize>(output: &Output, acc: [[I32x4; R]; P], out: [*mut i8; P]) {
+    let zero = splat32(0);
+    let word = |pixel: usize, r: usize| acc.get(pixel).and_then(|acc| acc.get(r)).copied().unwrap_or(zero);
+    // SAFETY: the caller's promise; R blocks are `4 * R` bytes.
+    unsafe {
+        match R {
+            1 => {
+                for pixel in (0..P).step_by(4) {
+                    let q = output.clamp(
+                        output.shift(word(pixel, 0), word(pixel + 1, 0)),
+                        output.shift(word(pixel + 2, 0), word(pixel + 3, 0)),
+                    );
+                    store_word::<0>(out[pixel], q);
+                    if pixel + 1 < P {
+                        store_word::<1>(out[pixel + 1], q);
+                    }
+                    if pixel + 2 < P {
+                        store_word::<2>(out[pixel + 2], q);
+                    }
+                    if pixel + 3 < P {
+                        store_word::<3>(out[pixel + 3], q);
+                    }
+                }
+            }
+            2 => {
+                for pixel in (0..P).step_by(2) {
+                    let q = output.clamp(
+                        output.shift(word(pixel, 0), word(pixel, 1)),
+                        output.shift(word(pixel + 1, 0), word(pixel + 1, 1)),
+                    );
+                    store_half::<0>(out[pixel], q);
+                    if pixel + 1 < P {
+                        store_half::<1>(out[pixel + 1], q);
+                    }
+                }
+            }
+            _ => {
+                const { assert!(R == 1 || R == 2 || R == 4, "a tile has 1, 2 or 4 blocks of rows") };
+                for (pixel, &out) in out.iter().enumerate() {
+                    let q = output.clamp(
+                        output.shift(word(pixel, 0), word(pixel, 1)),
+                        output.shift(word(pixel, 2), word(pixel, 3)),
+                    );
+                    store(out, q);
+                }
+            }
+        }
+    }
+}
