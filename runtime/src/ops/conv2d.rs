@@ -28,7 +28,7 @@ impl Conv2d {
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
     /// The kernels gather the window of an output pixel; for one group those of two pixels in dsp1 order and of four in
-    /// neon order, each rounded up to a multiple of four bytes. Where an output pixel reads just the input pixel at its
+    /// neon order, each rounded up to a multiple of four bytes, in neon order with 16 bytes behind the last. Where an output pixel reads just the input pixel at its
     /// own place, none is needed, but for c_in that is no multiple of four in these two orders.
     pub fn scratch_bytes(
         family: Family,
@@ -49,8 +49,9 @@ impl Conv2d {
                 if pointwise && c_in.is_multiple_of(4) {
                     return 0;
                 }
-                let windows = if family == Family::Neon { 4 } else { 2 };
-                k.checked_next_multiple_of(4).unwrap_or(usize::MAX).saturating_mul(windows)
+                let (windows, slack) = if family == Family::Neon { (4, 16) } else { (2, 0) };
+                let pitch = k.checked_next_multiple_of(4).unwrap_or(usize::MAX);
+                pitch.saturating_mul(windows).saturating_add(slack)
             }
             _ if pointwise => 0,
             _ => k,

@@ -25,15 +25,29 @@ pub struct DepthwiseConv2d;
 impl DepthwiseConv2d {
     /// Arena bytes that kernels of this family need while they run. The rest of the plan's rules are not checked.
     ///
-    /// The dsp1 and neon kernels keep one pixel of zero points, which taps in padding read.
+    /// The dsp1 kernel keeps one pixel of zero points, which taps in padding read; the neon kernel as many lines as the
+    /// kernel has, with their padding, and a line of zero points, but with dilation downwards none.
     pub fn scratch_bytes(
         family: Family,
-        _params: &Conv2dParams,
+        params: &Conv2dParams,
         input_shape: [u32; 4],
         output_shape: [u32; 4],
     ) -> usize {
-        let keeps = matches!(family, Family::Dsp1 | Family::Neon) && input_shape[3] == output_shape[3];
-        if keeps { input_shape[3] as usize } else { 0 }
+        let channels = input_shape[3] as usize;
+        if output_shape[3] != input_shape[3] {
+            return 0;
+        }
+        match family {
+            Family::Dsp1 => channels,
+            Family::Neon if params.dilation[0] == 1 => {
+                let windows = (output_shape[2] as usize).saturating_sub(1);
+                let (stride, taps) = (usize::from(params.stride[1]), usize::from(params.kernel[1]));
+                let kernel = taps.saturating_sub(1) * usize::from(params.dilation[1]) + 1;
+                let reach = windows.saturating_mul(stride).saturating_add(kernel);
+                (usize::from(params.kernel[0]) + 1).saturating_mul(reach.saturating_mul(channels))
+            }
+            _ => 0,
+        }
     }
 
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {

@@ -63,5 +63,5 @@ unsafe fn fully_connected_by<const DOT: bool>(
     };
     let pixel = Pixel { at: input.as_ptr(), step: 0 };
     // SAFETY: `assumed` holds: one run of k activations, weights and channels of every row, as many outputs.
-    unsafe { matrix.multiply::<DOT, 1, 4>([pixel], [output.as_mut_ptr()]) };
+    unsafe { matrix.multiply::<DOT, false, 1, 4>([pixel], [output.as_mut_ptr()]) };
 }

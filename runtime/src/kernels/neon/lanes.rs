@@ -84,15 +84,16 @@ lane! {
     fn mul_high(a: I8x16, b: I8x16) -> I16x8 = vmull_high_s8(a, b), products(&a[8..], &b[8..])
 }
 
-lane! {
-    /// sum + products of bytes 0 to 7 (SMLAL).
-    fn mul_add_low(sum: I16x8, a: I8x16, b: I8x16) -> I16x8 =
-    vmlal_s8(sum, vget_low_s8(a), vget_low_s8(b)), sums(sum, mul_low(a, b))
+/// sum + products of bytes 0 to 7 (SMLAL).
+#[cfg(not(target_arch = "aarch64"))]
+fn mul_add_low(sum: I16x8, a: I8x16, b: I8x16) -> I16x8 {
+    sums(sum, mul_low(a, b))
 }
 
-lane! {
-    /// sum + products of bytes 8 to 15 (SMLAL2).
-    fn mul_add_high(sum: I16x8, a: I8x16, b: I8x16) -> I16x8 = vmlal_high_s8(sum, a, b), sums(sum, mul_high(a, b))
+/// sum + products of bytes 8 to 15 (SMLAL2).
+#[cfg(not(target_arch = "aarch64"))]
+fn mul_add_high(sum: I16x8, a: I8x16, b: I8x16) -> I16x8 {
+    sums(sum, mul_high(a, b))
 }
 
 lane! {
@@ -101,15 +102,15 @@ lane! {
     core::array::from_fn(|i| acc[i].wrapping_add(i32::from(x[2 * i]) + i32::from(x[2 * i + 1])))
 }
 
-lane! {
-    /// acc + halfwords 0 to 3 (SADDW).
-    fn add_low(acc: I32x4, x: I16x8) -> I32x4 = vaddw_s16(acc, vget_low_s16(x)),
+/// acc + halfwords 0 to 3 (SADDW).
+#[cfg(not(target_arch = "aarch64"))]
+fn add_low(acc: I32x4, x: I16x8) -> I32x4 {
     core::array::from_fn(|i| acc[i].wrapping_add(x[i].into()))
 }
 
-lane! {
-    /// acc + halfwords 4 to 7 (SADDW2).
-    fn add_high(acc: I32x4, x: I16x8) -> I32x4 = vaddw_high_s16(acc, x),
+/// acc + halfwords 4 to 7 (SADDW2).
+#[cfg(not(target_arch = "aarch64"))]
+fn add_high(acc: I32x4, x: I16x8) -> I32x4 {
     core::array::from_fn(|i| acc[i].wrapping_add(x[i + 4].into()))
 }
 
@@ -220,30 +221,108 @@ lane! {
     fn min8(a: I8x16, b: I8x16) -> I8x16 = vminq_s8(a, b), core::array::from_fn(|i| a[i].min(b[i]))
 }
 
-lane! {
-    /// Bytes 0 to 7 of a and of b by turns (ZIP1).
-    fn zip_low(a: I8x16, b: I8x16) -> I8x16 = vzip1q_s8(a, b),
-    core::array::from_fn(|i| if i % 2 == 0 { a[i / 2] } else { b[i / 2] })
+/// Two k blocks of a block of four rows: `acc[0]` takes the rows 0 and 1, two sums each, `acc[1]` the rows 2 and 3. Products
+/// of the two are added in 16 bits (SMULL, SMLAL), pairs of these sums in 32 (SADALP).
+///
+/// One block of assembly, since a compiled loop over its intrinsics spills.
+#[inline(always)]
+pub(super) fn multiply_rows(acc: &mut [I32x4; 2], w: [I8x16; 2], x: [I8x16; 2]) {
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: instructions on registers that every AArch64 core has.
+    unsafe {
+        core::arch::asm!(
+            "smull {low:v}.8h, {w0:v}.8b, {x0:v}.8b",
+            "smull2 {high:v}.8h, {w0:v}.16b, {x0:v}.16b",
+            "smlal {low:v}.8h, {w1:v}.8b, {x1:v}.8b",
+            "smlal2 {high:v}.8h, {w1:v}.16b, {x1:v}.16b",
+            "sadalp {acc0:v}.4s, {low:v}.8h",
+            "sadalp {acc1:v}.4s, {high:v}.8h",
+            acc0 = inlateout(vreg) acc[0],
+            acc1 = inlateout(vreg) acc[1],
+            w0 = in(vreg) w[0],
+            w1 = in(vreg) w[1],
+            x0 = in(vreg) x[0],
+            x1 = in(vreg) x[1],
+            low = out(vreg) _,
+            high = out(vreg) _,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    {
+        acc[0] = add_pairs(acc[0], mul_add_low(mul_low(w[0], x[0]), w[1], x[1]));
+        acc[1] = add_pairs(acc[1], mul_add_high(mul_high(w[0], x[0]), w[1], x[1]));
+    }
 }
 
-lane! {
-    /// Bytes 8 to 15 of a and of b by turns (ZIP2).
-    fn zip_high(a: I8x16, b: I8x16) -> I8x16 = vzip2q_s8(a, b),
-    core::array::from_fn(|i| if i % 2 == 0 { a[8 + i / 2] } else { b[8 + i / 2] })
+/// Two taps of sixteen channels, four a register: products of the two are added in 16 bits (SMULL, SMLAL), and these sums
+/// in 32 (SADDW).
+///
+/// One block of assembly, since the compiler splits the weights into halves of registers that it lacks.
+#[inline(always)]
+pub(super) fn multiply_taps(acc: &mut [I32x4; 4], w: [I8x16; 2], x: [I8x16; 2]) {
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: instructions on registers that every AArch64 core has.
+    unsafe {
+        core::arch::asm!(
+            "smull {low:v}.8h, {w0:v}.8b, {x0:v}.8b",
+            "smull2 {high:v}.8h, {w0:v}.16b, {x0:v}.16b",
+            "smlal {low:v}.8h, {w1:v}.8b, {x1:v}.8b",
+            "smlal2 {high:v}.8h, {w1:v}.16b, {x1:v}.16b",
+            "saddw {acc0:v}.4s, {acc0:v}.4s, {low:v}.4h",
+            "saddw2 {acc1:v}.4s, {acc1:v}.4s, {low:v}.8h",
+            "saddw {acc2:v}.4s, {acc2:v}.4s, {high:v}.4h",
+            "saddw2 {acc3:v}.4s, {acc3:v}.4s, {high:v}.8h",
+            acc0 = inlateout(vreg) acc[0],
+            acc1 = inlateout(vreg) acc[1],
+            acc2 = inlateout(vreg) acc[2],
+            acc3 = inlateout(vreg) acc[3],
+            w0 = in(vreg) w[0],
+            w1 = in(vreg) w[1],
+            x0 = in(vreg) x[0],
+            x1 = in(vreg) x[1],
+            low = out(vreg) _,
+            high = out(vreg) _,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    {
+        let low = mul_add_low(mul_low(w[0], x[0]), w[1], x[1]);
+        let high = mul_add_high(mul_high(w[0], x[0]), w[1], x[1]);
+        *acc = [add_low(acc[0], low), add_high(acc[1], low), add_low(acc[2], high), add_high(acc[3], high)];
+    }
 }
 
-lane! {
-    /// Halfwords 0 to 3 of a and of b by turns (ZIP1).
-    fn zip_pairs_low(a: I8x16, b: I8x16) -> I8x16 =
-    vreinterpretq_s8_s16(vzip1q_s16(vreinterpretq_s16_s8(a), vreinterpretq_s16_s8(b))),
-    core::array::from_fn(|i| if i % 4 < 2 { a[i / 4 * 2 + i % 2] } else { b[i / 4 * 2 + i % 2] })
-}
-
-lane! {
-    /// Halfwords 4 to 7 of a and of b by turns (ZIP2).
-    fn zip_pairs_high(a: I8x16, b: I8x16) -> I8x16 =
-    vreinterpretq_s8_s16(vzip2q_s16(vreinterpretq_s16_s8(a), vreinterpretq_s16_s8(b))),
-    core::array::from_fn(|i| if i % 4 < 2 { a[8 + i / 4 * 2 + i % 2] } else { b[8 + i / 4 * 2 + i % 2] })
+/// One tap of sixteen channels, four a register (SMULL, SADDW).
+#[inline(always)]
+pub(super) fn multiply_tap(acc: &mut [I32x4; 4], w: I8x16, x: I8x16) {
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: instructions on registers that every AArch64 core has.
+    unsafe {
+        core::arch::asm!(
+            "smull {low:v}.8h, {w:v}.8b, {x:v}.8b",
+            "smull2 {high:v}.8h, {w:v}.16b, {x:v}.16b",
+            "saddw {acc0:v}.4s, {acc0:v}.4s, {low:v}.4h",
+            "saddw2 {acc1:v}.4s, {acc1:v}.4s, {low:v}.8h",
+            "saddw {acc2:v}.4s, {acc2:v}.4s, {high:v}.4h",
+            "saddw2 {acc3:v}.4s, {acc3:v}.4s, {high:v}.8h",
+            acc0 = inlateout(vreg) acc[0],
+            acc1 = inlateout(vreg) acc[1],
+            acc2 = inlateout(vreg) acc[2],
+            acc3 = inlateout(vreg) acc[3],
+            w = in(vreg) w,
+            x = in(vreg) x,
+            low = out(vreg) _,
+            high = out(vreg) _,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    {
+        let (low, high) = (mul_low(w, x), mul_high(w, x));
+        *acc = [add_low(acc[0], low), add_high(acc[1], low), add_low(acc[2], high), add_high(acc[3], high)];
+    }
 }
 
 /// acc[i] + Σⱼ w[4·i + j] · x[4·LANE + j] for j in 0..4 (SDOT by element).
@@ -273,34 +352,6 @@ pub(super) unsafe fn dot_lane<const LANE: usize>(acc: I32x4, w: I8x16, x: I8x16)
     {
         let word: [i8; 4] = core::array::from_fn(|j| x[4 * LANE + j]);
         dot_words(acc, w, core::array::from_fn(|i| word[i % 4]))
-    }
-}
-
-/// acc[i] + Σⱼ w[4·i + j] · x[4·i + j] for j in 0..4 (SDOT).
-///
-/// # Safety
-/// The core has the dot-product instructions.
-#[inline(always)]
-pub(super) unsafe fn dot(acc: I32x4, w: I8x16, x: I8x16) -> I32x4 {
-    #[cfg(target_arch = "aarch64")]
-    {
-        let mut acc = acc;
-        // SAFETY: one instruction on registers, which the core has by the caller's promise.
-        unsafe {
-            core::arch::asm!(
-                ".arch_extension dotprod",
-                "sdot {acc:v}.4s, {w:v}.16b, {x:v}.16b",
-                acc = inlateout(vreg) acc,
-                w = in(vreg) w,
-                x = in(vreg) x,
-                options(pure, nomem, nostack, preserves_flags)
-            );
-        }
-        acc
-    }
-    #[cfg(not(target_arch = "aarch64"))]
-    {
-        dot_words(acc, w, x)
     }
 }
 

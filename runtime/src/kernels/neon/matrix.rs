@@ -5,8 +5,8 @@
 //! 2 · 127 · 128 < 2¹⁵) and SADALP widens the sum: 6 instructions for 32 products. With it one SDOT does 16 products.
 
 use super::lanes::{
-    I8x16, I32x4, add_pairs, dot_lane, load, load_two_words, load_word, mul_add_high, mul_add_low, mul_high,
-    mul_low, pairs, splat32, spread_high, spread_low, store, store_half, store_word,
+    I8x16, I32x4, add_pairs, dot_lane, load, load_two_words, load_word, mul_high, mul_low, multiply_rows,
+    pairs, splat32, spread_high, spread_low, store, store_half, store_word,
 };
 use super::requantize::{Four, Output};
 use crate::format::ChannelRecord;
@@ -33,16 +33,16 @@ pub(super) struct Matrix<'a> {
 }
 
 impl Matrix<'_> {
-    /// Multiplies `P` pixels by all rows, `R` blocks of four at once.
+    /// Multiplies `P` pixels by all rows, `R` blocks of four at once. `SPLIT` says whether pixels have several segments.
     ///
     /// # Safety
     /// - `weights` is valid for reads of whole blocks of four rows that cover `channels`.
-    /// - Every run of every pixel is valid for reads.
+    /// - Every run of every pixel is valid for reads; without `SPLIT` there is one.
     /// - Each of `out` is valid for writes of `channels.len()` bytes that no other pointer or slice reaches, equal
     ///   pixels' apart.
     /// - With `DOT` the core has the dot-product instructions.
     #[inline(always)]
-    pub unsafe fn multiply<const DOT: bool, const P: usize, const R: usize>(
+    pub unsafe fn multiply<const DOT: bool, const SPLIT: bool, const P: usize, const R: usize>(
         &self,
         x: [Pixel; P],
         out: [*mut i8; P],
@@ -50,9 +50,9 @@ impl Matrix<'_> {
         // SAFETY: the caller's promises are the same.
         unsafe {
             if self.output.left {
-                self.multiply_rows::<DOT, true, P, R>(x, out);
+                self.rows::<DOT, SPLIT, true, P, R>(x, out);
             } else {
-                self.multiply_rows::<DOT, false, P, R>(x, out);
+                self.rows::<DOT, SPLIT, false, P, R>(x, out);
             }
         }
     }
@@ -60,43 +60,69 @@ impl Matrix<'_> {
     /// # Safety
     /// As [`Self::multiply`].
     #[inline(always)]
-    unsafe fn multiply_rows<const DOT: bool, const LEFT: bool, const P: usize, const R: usize>(
+    unsafe fn rows<const DOT: bool, const SPLIT: bool, const LEFT: bool, const P: usize, const R: usize>(
         &self,
         x: [Pixel; P],
-        mut out: [*mut i8; P],
+        out: [*mut i8; P],
     ) {
-        let block_bytes = self.segments * self.blocks * 16;
+        let block_bytes = self.block_bytes::<SPLIT>();
         let mut weights = self.weights;
-        let mut rest = self.channels;
+        let mut channels = self.channels.as_ptr();
+        let mut rest = self.channels.len();
+        // The places of the outputs are sums, so that a round moves one number.
+        let mut row = 0;
         // SAFETY: each round takes as many rows as are left of channels, weights and outputs.
         unsafe {
-            while rest.len() >= 4 * R {
-                self.tile::<DOT, LEFT, P, R>(x, weights, rest.as_ptr(), out);
-                weights = weights.add(R * block_bytes);
-                rest = &rest[4 * R..];
-                out = out.map(|out| out.add(4 * R));
+            while rest >= 4 * R {
+                self.tile::<DOT, SPLIT, LEFT, P, R>(x, weights, channels, out.map(|out| out.add(row)));
+                (weights, channels) = (weights.add(R * block_bytes), channels.add(4 * R));
+                (row, rest) = (row + 4 * R, rest - 4 * R);
             }
-            while rest.len() >= 4 {
-                self.tile::<DOT, LEFT, P, 1>(x, weights, rest.as_ptr(), out);
-                weights = weights.add(block_bytes);
-                rest = &rest[4..];
-                out = out.map(|out| out.add(4));
+            while rest >= 4 {
+                self.tile::<DOT, SPLIT, LEFT, P, 1>(x, weights, channels, out.map(|out| out.add(row)));
+                (weights, channels) = (weights.add(block_bytes), channels.add(4));
+                (row, rest) = (row + 4, rest - 4);
             }
-            if let &[first, ..] = rest {
-                // The block's other rows are fillings: they need some record, and their outputs go nowhere.
-                let mut channels = [first; 4];
-                channels[..rest.len()].copy_from_slice(rest);
-                let mut rows = [[0i8; 4]; P];
-                let mut row = rows.iter_mut();
-                let to = out.map(|out| row.next().map_or(out, |row| row.as_mut_ptr()));
-                self.tile::<DOT, LEFT, P, 1>(x, weights, channels.as_ptr(), to);
-                for (out, row) in out.into_iter().zip(&rows) {
-                    for (i, &q) in row[..rest.len()].iter().enumerate() {
-                        *out.add(i) = q;
-                    }
+            if rest > 0 {
+                self.last_rows::<DOT, SPLIT, LEFT, P>(x, weights, rest, out.map(|out| out.add(row)));
+            }
+        }
+    }
+
+    /// The last `rest` rows, less than four: the block's other rows are fillings, whose outputs go nowhere.
+    ///
+    /// # Safety
+    /// As [`Self::multiply`], for `rest` rows; `weights` is their block.
+    #[inline(never)]
+    unsafe fn last_rows<const DOT: bool, const SPLIT: bool, const LEFT: bool, const P: usize>(
+        &self,
+        x: [Pixel; P],
+        weights: *const i8,
+        rest: usize,
+        out: [*mut i8; P],
+    ) {
+        let last = &self.channels[self.channels.len() - rest..];
+        // A filling needs some record.
+        let mut channels = [last[0]; 4];
+        channels[..rest].copy_from_slice(last);
+        let mut bytes = [[0i8; 4]; P];
+        // SAFETY: the caller's promises; four bytes for each pixel, of which `rest` are its own.
+        unsafe {
+            let mut row = bytes.iter_mut();
+            let to = out.map(|out| row.next().map_or(out, |row| row.as_mut_ptr()));
+            self.tile::<DOT, SPLIT, LEFT, P, 1>(x, weights, channels.as_ptr(), to);
+            for (out, bytes) in out.into_iter().zip(&bytes) {
+                for (i, &q) in bytes[..rest].iter().enumerate() {
+                    *out.add(i) = q;
                 }
             }
         }
+    }
+
+    /// Bytes of weights of a block of four rows.
+    #[inline(always)]
+    fn block_bytes<const SPLIT: bool>(&self) -> usize {
+        if SPLIT { self.segments * self.blocks * 16 } else { self.blocks * 16 }
     }
 
     /// One tile.
@@ -104,7 +130,7 @@ impl Matrix<'_> {
     /// # Safety
     /// As [`Self::multiply`], for `4 * R` rows.
     #[inline(always)]
-    unsafe fn tile<const DOT: bool, const LEFT: bool, const P: usize, const R: usize>(
+    unsafe fn tile<const DOT: bool, const SPLIT: bool, const LEFT: bool, const P: usize, const R: usize>(
         &self,
         x: [Pixel; P],
         weights: *const i8,
@@ -114,7 +140,11 @@ impl Matrix<'_> {
         // SAFETY: the caller's promises: 4 · R records; weights and activations.
         unsafe {
             let four: [Four; R] = core::array::from_fn(|r| Four::load(channels.add(4 * r)));
-            let acc = if DOT { self.dot(x, weights, &four) } else { self.sum(x, weights, &four) };
+            let acc = if DOT {
+                self.dot::<SPLIT, P, R>(x, weights, &four)
+            } else {
+                self.sum::<SPLIT, P, R>(x, weights, &four)
+            };
             let acc = acc.map(|acc| {
                 let mut four = four.iter();
                 acc.map(|acc| four.next().map_or(acc, |four| four.scale::<LEFT>(acc)))
@@ -128,17 +158,17 @@ impl Matrix<'_> {
     /// # Safety
     /// As [`Self::tile`].
     #[inline(always)]
-    unsafe fn sum<const P: usize, const R: usize>(
+    unsafe fn sum<const SPLIT: bool, const P: usize, const R: usize>(
         &self,
         mut x: [Pixel; P],
         mut weights: *const i8,
         four: &[Four; R],
     ) -> [[I32x4; R]; P] {
-        let block_bytes = self.segments * self.blocks * 16;
+        let block_bytes = self.block_bytes::<SPLIT>();
         // Lanes of a half: two sums each of two rows.
         let start = core::array::from_fn(|r| [spread_low(four[r].bias), spread_high(four[r].bias)]);
         let mut acc: [[[I32x4; 2]; R]; P] = [start; P];
-        for _ in 0..self.segments {
+        for _ in 0..if SPLIT { self.segments } else { 1 } {
             let mut at = x.map(|x| x.at);
             // SAFETY: a segment has `blocks` words of activations, and 16 bytes of weights a block of rows for each.
             unsafe {
@@ -152,8 +182,7 @@ impl Matrix<'_> {
                         let x = load_two_words(*at);
                         *at = at.add(8);
                         for (acc, w) in acc.iter_mut().zip(&w) {
-                            acc[0] = add_pairs(acc[0], mul_add_low(mul_low(w[0], x[0]), w[1], x[1]));
-                            acc[1] = add_pairs(acc[1], mul_add_high(mul_high(w[0], x[0]), w[1], x[1]));
+                            multiply_rows(acc, *w, x);
                         }
                     }
                 }
@@ -180,15 +209,15 @@ impl Matrix<'_> {
     /// # Safety
     /// As [`Self::tile`]; the core has the dot-product instructions.
     #[inline(always)]
-    unsafe fn dot<const P: usize, const R: usize>(
+    unsafe fn dot<const SPLIT: bool, const P: usize, const R: usize>(
         &self,
         mut x: [Pixel; P],
         mut weights: *const i8,
         four: &[Four; R],
     ) -> [[I32x4; R]; P] {
-        let block_bytes = self.segments * self.blocks * 16;
+        let block_bytes = self.block_bytes::<SPLIT>();
         let mut acc = [core::array::from_fn(|r| four[r].bias); P];
-        for _ in 0..self.segments {
+        for _ in 0..if SPLIT { self.segments } else { 1 } {
             let mut at = x.map(|x| x.at);
             // SAFETY: a segment has `blocks` words of activations, and 16 bytes of weights a block of rows for each; the
             // core has the instruction.

@@ -14,6 +14,7 @@ mod conv2d;
 mod depthwise_conv2d;
 mod elementwise;
 mod fully_connected;
+mod gather;
 mod lanes;
 mod matrix;
 mod requantize;

@@ -281,17 +281,6 @@ proptest! {
             x.as_chunks::<4>().0.iter().map(|x| i32::from_le_bytes(x.map(|x| x as u8))).collect()
         };
         let product = |i: usize| i64::from(a[i]) * i64::from(b[i]);
-        let dot = |lane: Option<usize>| -> Vec<i32> {
-            let x = |i: usize, j: usize| i64::from(c[4 * lane.unwrap_or(i) + j]);
-            let sum = |i: usize| (0..4).map(|j| i64::from(a[4 * i + j]) * x(i, j)).sum::<i64>();
-            (0..4).map(|i| (i64::from(acc[i]) + sum(i)) as i32).collect()
-        };
-        let mut out = [0i8; 16];
-        let mut bytes = |x: lanes::I8x16| {
-            // SAFETY: 16 bytes.
-            unsafe { lanes::store(out.as_mut_ptr(), x) };
-            out
-        };
         let bytes_of = |x: lanes::I32x4| -> [i8; 16] { bytemuck::must_cast(unpack(x)) };
         // SAFETY: arrays of 16 bytes.
         let (x, y, z) = unsafe { (lanes::load(a.as_ptr()), lanes::load(b.as_ptr()), lanes::load(c.as_ptr())) };
@@ -301,19 +290,24 @@ proptest! {
             let two = |i: usize| (product(i) as i16).wrapping_add((i32::from(a[i]) * i32::from(c[i])) as i16);
             (0..4).map(|i| acc[i].wrapping_add(i32::from(two(first + 2 * i)) + i32::from(two(first + 2 * i + 1)))).collect()
         };
-        let low = lanes::mul_add_low(lanes::mul_low(x, y), x, z);
-        let high = lanes::mul_add_high(lanes::mul_high(x, y), x, z);
-        prop_assert_eq!(words(bytes_of(lanes::add_pairs(start, low))), exact(0));
-        prop_assert_eq!(words(bytes_of(lanes::add_pairs(start, high))), exact(8));
-        prop_assert_eq!(&bytes(lanes::zip_low(x, y))[..4], &[a[0], b[0], a[1], b[1]]);
-        prop_assert_eq!(&bytes(lanes::zip_high(x, y))[12..], &[a[14], b[14], a[15], b[15]]);
-        prop_assert_eq!(&bytes(lanes::zip_pairs_low(x, y))[..8], &[a[0], a[1], b[0], b[1], a[2], a[3], b[2], b[3]]);
-        prop_assert_eq!(&bytes(lanes::zip_pairs_high(x, y))[12..], &[a[14], a[15], b[14], b[15]]);
+        let mut acc2 = [start; 2];
+        lanes::multiply_rows(&mut acc2, [x, x], [y, z]);
+        prop_assert_eq!(words(bytes_of(acc2[0])), exact(0));
+        prop_assert_eq!(words(bytes_of(acc2[1])), exact(8));
+        let (mut two, mut one) = ([start; 4], [start; 4]);
+        lanes::multiply_taps(&mut two, [x, x], [y, z]);
+        lanes::multiply_tap(&mut one, x, y);
+        for i in 0..16 {
+            let sum = (product(i) as i16).wrapping_add((i32::from(a[i]) * i32::from(c[i])) as i16);
+            prop_assert_eq!(unpack(two[i / 4])[i % 4], acc[i % 4].wrapping_add(sum.into()));
+            prop_assert_eq!(unpack(one[i / 4])[i % 4], acc[i % 4].wrapping_add(product(i) as i32));
+        }
         if has_dotprod() {
             // SAFETY: just asked.
-            let found = unsafe { [lanes::dot(start, x, z), lanes::dot_lane::<2>(start, x, z)] };
-            prop_assert_eq!(words(bytes_of(found[0])), dot(None));
-            prop_assert_eq!(words(bytes_of(found[1])), dot(Some(2)));
+            let found = unsafe { lanes::dot_lane::<2>(start, x, z) };
+            let sum = |i: usize| (0..4).map(|j| i64::from(a[4 * i + j]) * i64::from(c[8 + j])).sum::<i64>();
+            let exact: Vec<i32> = (0..4).map(|i| (i64::from(acc[i]) + sum(i)) as i32).collect();
+            prop_assert_eq!(words(bytes_of(found)), exact);
         }
     }
 }
