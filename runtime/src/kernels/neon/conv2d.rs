@@ -73,7 +73,7 @@ unsafe fn conv2d_by<const DOT: bool>(
         blocks: run / 4,
         output: Output::new(conv.channels, conv.activation),
     };
-    let start = Pixel { at: input.as_ptr(), step: 0 };
+    let start = Pixel { at: input.as_ptr(), skip: 0 };
     let mut tile =
         Tile { matrix, c_out: conv.c_out, out: output.as_mut_ptr(), count: 0, pixels: [start; PIXELS] };
     if direct {
@@ -96,14 +96,14 @@ unsafe fn conv2d_by<const DOT: bool>(
                     let pixel = if inside {
                         let first = (top as usize * x.input + left as usize) * conv.c_in;
                         if in_place {
-                            Pixel { at: image.as_ptr().add(first), step: gather.line }
+                            Pixel { at: image.as_ptr().add(first), skip: gather.line - run }
                         } else {
                             gather.inside(image, first, row);
-                            Pixel { at: row, step: run }
+                            Pixel { at: row, skip: 0 }
                         }
                     } else {
                         gather.clipped(image, (top, left), row);
-                        Pixel { at: row, step: run }
+                        Pixel { at: row, skip: 0 }
                     };
                     tile.push::<DOT>(pixel);
                 }
@@ -152,10 +152,12 @@ impl Tile<'_> {
         // SAFETY: the caller's promises; a pixel's outputs follow those of the pixel before.
         unsafe {
             let out = core::array::from_fn(|i| self.out.add(i.min(last) * self.c_out));
-            if self.matrix.segments > 1 {
-                self.matrix.multiply::<DOT, true, PIXELS, 2>(self.pixels, out);
-            } else {
-                self.matrix.multiply::<DOT, false, PIXELS, 2>(self.pixels, out);
+            // SDOT leaves registers for twice the rows.
+            match (DOT, self.matrix.segments) {
+                (true, 1) => self.matrix.multiply::<DOT, false, PIXELS, 4>(self.pixels, out),
+                (true, _) => self.matrix.multiply::<DOT, true, PIXELS, 4>(self.pixels, out),
+                (false, 1) => self.matrix.multiply::<DOT, false, PIXELS, 2>(self.pixels, out),
+                (false, _) => self.matrix.multiply::<DOT, true, PIXELS, 2>(self.pixels, out),
             }
             self.out = self.out.add(self.count * self.c_out);
         }
@@ -173,9 +175,13 @@ impl Tile<'_> {
         unsafe {
             while rest > 0 {
                 let count = rest.min(PIXELS);
-                let x = core::array::from_fn(|i| Pixel { at: at.add(i.min(count - 1) * bytes), step: 0 });
+                let x = core::array::from_fn(|i| Pixel { at: at.add(i.min(count - 1) * bytes), skip: 0 });
                 let to = core::array::from_fn(|i| out.add(i.min(count - 1) * self.c_out));
-                self.matrix.multiply::<DOT, false, PIXELS, 2>(x, to);
+                if DOT {
+                    self.matrix.multiply::<DOT, false, PIXELS, 4>(x, to);
+                } else {
+                    self.matrix.multiply::<DOT, false, PIXELS, 2>(x, to);
+                }
                 (at, out) = (at.wrapping_add(PIXELS * bytes), out.wrapping_add(PIXELS * self.c_out));
                 rest -= count;
             }

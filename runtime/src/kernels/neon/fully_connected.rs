@@ -61,7 +61,7 @@ unsafe fn fully_connected_by<const DOT: bool>(
         blocks: order.k / 4,
         output: Output::new(channels, activation),
     };
-    let pixel = Pixel { at: input.as_ptr(), step: 0 };
+    let pixel = Pixel { at: input.as_ptr(), skip: 0 };
     // SAFETY: `assumed` holds: one run of k activations, weights and channels of every row, as many outputs.
     unsafe { matrix.multiply::<DOT, false, 1, 4>([pixel], [output.as_mut_ptr()]) };
 }

@@ -5,17 +5,18 @@
 //! 2 · 127 · 128 < 2¹⁵) and SADALP widens the sum: 6 instructions for 32 products. With it one SDOT does 16 products.
 
 use super::lanes::{
-    I8x16, I32x4, add_pairs, dot_lane, load, load_two_words, load_word, mul_high, mul_low, multiply_rows,
-    pairs, splat32, spread_high, spread_low, store, store_half, store_word,
+    I8x16, I32x4, add_pairs, dot_lane, dot_rows, load, load_two_words, load_word, mul_high, mul_low,
+    multiply_rows, multiply_rows_twice, pairs, splat32, spread_high, spread_low, store, store_half,
+    store_word,
 };
 use super::requantize::{Four, Output};
 use crate::format::ChannelRecord;
 
-/// Where the activations of one pixel lie: `segments` runs of 4 · `blocks` bytes, `step` bytes apart.
+/// Where the activations of one pixel lie: `segments` runs of 4 · `blocks` bytes, with `skip` bytes between them.
 #[derive(Clone, Copy)]
 pub(super) struct Pixel {
     pub at: *const i8,
-    pub step: usize,
+    pub skip: usize,
 }
 
 /// A matrix and what becomes of its products.
@@ -33,7 +34,7 @@ pub(super) struct Matrix<'a> {
 }
 
 impl Matrix<'_> {
-    /// Multiplies `P` pixels by all rows, `R` blocks of four at once. `SPLIT` says whether pixels have several segments.
+    /// Multiplies `P` pixels by all rows, up to `R` (2 or 4) blocks of four at once. `SPLIT` says whether pixels have several segments.
     ///
     /// # Safety
     /// - `weights` is valid for reads of whole blocks of four rows that cover `channels`.
@@ -73,10 +74,15 @@ impl Matrix<'_> {
         let mut row = 0;
         // SAFETY: each round takes as many rows as are left of channels, weights and outputs.
         unsafe {
-            while rest >= 4 * R {
-                self.tile::<DOT, SPLIT, LEFT, P, R>(x, weights, channels, out.map(|out| out.add(row)));
-                (weights, channels) = (weights.add(R * block_bytes), channels.add(4 * R));
-                (row, rest) = (row + 4 * R, rest - 4 * R);
+            while R == 4 && rest >= 16 {
+                self.tile::<DOT, SPLIT, LEFT, P, 4>(x, weights, channels, out.map(|out| out.add(row)));
+                (weights, channels) = (weights.add(4 * block_bytes), channels.add(16));
+                (row, rest) = (row + 16, rest - 16);
+            }
+            while rest >= 8 {
+                self.tile::<DOT, SPLIT, LEFT, P, 2>(x, weights, channels, out.map(|out| out.add(row)));
+                (weights, channels) = (weights.add(2 * block_bytes), channels.add(8));
+                (row, rest) = (row + 8, rest - 8);
             }
             while rest >= 4 {
                 self.tile::<DOT, SPLIT, LEFT, P, 1>(x, weights, channels, out.map(|out| out.add(row)));
@@ -153,6 +159,12 @@ impl Matrix<'_> {
         }
     }
 
+    /// Where each block of rows begins.
+    #[inline(always)]
+    fn starts<const SPLIT: bool, const R: usize>(&self, weights: *const i8) -> [*const i8; R] {
+        core::array::from_fn(|r| weights.wrapping_add(r * self.block_bytes::<SPLIT>()))
+    }
+
     /// Accumulators by SMULL, SMLAL and SADALP.
     ///
     /// # Safety
@@ -160,24 +172,36 @@ impl Matrix<'_> {
     #[inline(always)]
     unsafe fn sum<const SPLIT: bool, const P: usize, const R: usize>(
         &self,
-        mut x: [Pixel; P],
-        mut weights: *const i8,
+        x: [Pixel; P],
+        weights: *const i8,
         four: &[Four; R],
     ) -> [[I32x4; R]; P] {
-        let block_bytes = self.block_bytes::<SPLIT>();
+        let mut weights: [*const i8; R] = self.starts::<SPLIT, R>(weights);
         // Lanes of a half: two sums each of two rows.
         let start = core::array::from_fn(|r| [spread_low(four[r].bias), spread_high(four[r].bias)]);
         let mut acc: [[[I32x4; 2]; R]; P] = [start; P];
+        let fours = if R.is_multiple_of(2) { self.blocks / 4 } else { 0 };
+        let mut at = x.map(|x| x.at);
         for _ in 0..if SPLIT { self.segments } else { 1 } {
-            let mut at = x.map(|x| x.at);
             // SAFETY: a segment has `blocks` words of activations, and 16 bytes of weights a block of rows for each.
             unsafe {
-                for _ in 0..self.blocks / 2 {
-                    let w: [[I8x16; 2]; R] = core::array::from_fn(|r| {
-                        let w = weights.add(r * block_bytes);
-                        [load(w), load(w.add(16))]
-                    });
-                    weights = weights.add(32);
+                for _ in 0..fours {
+                    let mut behind = at;
+                    for r in (0..R / 2 * 2).step_by(2) {
+                        let w = [weights[r], weights[r + 1]]
+                            .map(|w| [load(w), load(w.add(16)), load(w.add(32)), load(w.add(48))]);
+                        for ((acc, &at), behind) in acc.iter_mut().zip(&at).zip(&mut behind) {
+                            if let [a, b] = &mut acc[r..r + 2] {
+                                *behind = multiply_rows_twice([a, b], w, at);
+                            }
+                        }
+                    }
+                    at = behind;
+                    weights = weights.map(|w| w.add(64));
+                }
+                for _ in 0..(self.blocks - 4 * fours) / 2 {
+                    let w = weights.map(|w| [load(w), load(w.add(16))]);
+                    weights = weights.map(|w| w.add(32));
                     for (acc, at) in acc.iter_mut().zip(&mut at) {
                         let x = load_two_words(*at);
                         *at = at.add(8);
@@ -187,10 +211,11 @@ impl Matrix<'_> {
                     }
                 }
                 if self.blocks % 2 == 1 {
-                    let w: [I8x16; R] = core::array::from_fn(|r| load(weights.add(r * block_bytes)));
-                    weights = weights.add(16);
-                    for (acc, at) in acc.iter_mut().zip(at) {
-                        let x = load_word(at);
+                    let w = weights.map(|w| load(w));
+                    weights = weights.map(|w| w.add(16));
+                    for (acc, at) in acc.iter_mut().zip(&mut at) {
+                        let x = load_word(*at);
+                        *at = at.add(4);
                         for (acc, &w) in acc.iter_mut().zip(&w) {
                             acc[0] = add_pairs(acc[0], mul_low(w, x));
                             acc[1] = add_pairs(acc[1], mul_high(w, x));
@@ -198,8 +223,7 @@ impl Matrix<'_> {
                     }
                 }
             }
-            // Wrapping, since the step past the last segment may leave the tensor.
-            x = x.map(|x| Pixel { at: x.at.wrapping_add(x.step), step: x.step });
+            skip::<SPLIT, P>(&mut at, &x);
         }
         acc.map(|acc| acc.map(|[low, high]| pairs(low, high)))
     }
@@ -211,59 +235,77 @@ impl Matrix<'_> {
     #[inline(always)]
     unsafe fn dot<const SPLIT: bool, const P: usize, const R: usize>(
         &self,
-        mut x: [Pixel; P],
-        mut weights: *const i8,
+        x: [Pixel; P],
+        weights: *const i8,
         four: &[Four; R],
     ) -> [[I32x4; R]; P] {
-        let block_bytes = self.block_bytes::<SPLIT>();
+        let mut weights: [*const i8; R] = self.starts::<SPLIT, R>(weights);
         let mut acc = [core::array::from_fn(|r| four[r].bias); P];
+        let mut at = x.map(|x| x.at);
         for _ in 0..if SPLIT { self.segments } else { 1 } {
-            let mut at = x.map(|x| x.at);
             // SAFETY: a segment has `blocks` words of activations, and 16 bytes of weights a block of rows for each; the
             // core has the instruction.
             unsafe {
                 for _ in 0..self.blocks / 4 {
                     let x = at.map(|at| load(at));
                     at = at.map(|at| at.add(16));
-                    dot_word::<0, P, R>(&mut acc, weights, block_bytes, &x);
-                    dot_word::<1, P, R>(&mut acc, weights.add(16), block_bytes, &x);
-                    dot_word::<2, P, R>(&mut acc, weights.add(32), block_bytes, &x);
-                    dot_word::<3, P, R>(&mut acc, weights.add(48), block_bytes, &x);
-                    weights = weights.add(64);
+                    for (r, w) in weights.iter_mut().enumerate() {
+                        *w = dot_four::<P, R>(&mut acc, r, *w, &x);
+                    }
                 }
                 for _ in 0..self.blocks % 4 {
                     let x = at.map(|at| load_word(at));
                     at = at.map(|at| at.add(4));
-                    dot_word::<0, P, R>(&mut acc, weights, block_bytes, &x);
-                    weights = weights.add(16);
+                    for (r, w) in weights.iter_mut().enumerate() {
+                        let loaded = load(*w);
+                        *w = w.add(16);
+                        for (acc, &x) in acc.iter_mut().zip(&x) {
+                            acc[r] = dot_lane::<0>(acc[r], loaded, x);
+                        }
+                    }
                 }
             }
-            // Wrapping, since the step past the last segment may leave the tensor.
-            x = x.map(|x| Pixel { at: x.at.wrapping_add(x.step), step: x.step });
+            skip::<SPLIT, P>(&mut at, &x);
         }
         acc
     }
 }
 
-/// Four k of `P` pixels and `R` blocks of rows.
+/// Moves on to the next segment.
+#[inline(always)]
+fn skip<const SPLIT: bool, const P: usize>(at: &mut [*const i8; P], x: &[Pixel; P]) {
+    if SPLIT {
+        for (at, x) in at.iter_mut().zip(x) {
+            // Wrapping, since the place behind the last segment may lie outside the tensor.
+            *at = at.wrapping_add(x.skip);
+        }
+    }
+}
+
+/// Four k blocks of the block of rows `r`, whose weights are at `w`; returns the place behind them.
 ///
 /// # Safety
-/// Each block of rows has 16 bytes of weights, `block_bytes` apart; the core has the dot-product instructions.
+/// `w` is valid for reads of 64 bytes; the core has the dot-product instructions.
 #[inline(always)]
-unsafe fn dot_word<const LANE: usize, const P: usize, const R: usize>(
+unsafe fn dot_four<const P: usize, const R: usize>(
     acc: &mut [[I32x4; R]; P],
-    weights: *const i8,
-    block_bytes: usize,
+    r: usize,
+    w: *const i8,
     x: &[I8x16; P],
-) {
-    for r in 0..R {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let w = load(weights.add(r * block_bytes));
-            for (acc, &x) in acc.iter_mut().zip(x) {
-                acc[r] = dot_lane::<LANE>(acc[r], w, x);
-            }
+) -> *const i8 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if let ([a, b, c, d], Some(x)) = (&mut acc[..], x.first_chunk::<4>()) {
+            return dot_rows([&mut a[r], &mut b[r], &mut c[r], &mut d[r]], w, x);
         }
+        let loaded = [load(w), load(w.add(16)), load(w.add(32)), load(w.add(48))];
+        for (acc, &x) in acc.iter_mut().zip(x) {
+            acc[r] = dot_lane::<0>(acc[r], loaded[0], x);
+            acc[r] = dot_lane::<1>(acc[r], loaded[1], x);
+            acc[r] = dot_lane::<2>(acc[r], loaded[2], x);
+            acc[r] = dot_lane::<3>(acc[r], loaded[3], x);
+        }
+        w.add(64)
     }
 }
 
