@@ -16,7 +16,20 @@ use still8::{Align16, ArenaTooSmall, OpTable, Plan, PlanError, Session, kernels,
 use crate::boot;
 use crate::mark::still8_mark;
 
-/// Every operator: a runner does not know its plan.
+/// What plans run by: every operator, since a runner does not know its plan.
+#[derive(Clone, Copy)]
+pub struct Kernels {
+    /// Name for the report.
+    pub name: &'static str,
+    /// The operators.
+    pub operators: &'static OpTable,
+}
+
+impl Kernels {
+    /// Those that every core of the build's target runs.
+    pub const BUILT: Self = Self { name: kernels::NAME, operators: &OPERATORS };
+}
+
 static OPERATORS: OpTable = OpTable::new(ops::ALL);
 
 /// What surrounds the runner.
@@ -82,8 +95,14 @@ impl From<ArenaTooSmall> for Fault {
 ///
 /// # Errors
 /// [`Fault`], which is also in the report if that can be written.
-pub fn serve(host: &mut impl Host, plan: &[u8], arena: &mut [Align16], marks: bool) -> Result<(), Fault> {
-    let outcome = serve_samples(host, plan, arena, marks);
+pub fn serve(
+    host: &mut impl Host,
+    kernels: Kernels,
+    plan: &[u8],
+    arena: &mut [Align16],
+    marks: bool,
+) -> Result<(), Fault> {
+    let outcome = serve_samples(host, kernels, plan, arena, marks);
     if let Err(fault) = &outcome {
         host.report(format_args!("error={fault}"))?;
     }
@@ -97,9 +116,15 @@ pub fn arena_bytes(plan: &[u8]) -> usize {
     header.map_or(0, |header| header.arena_bytes as usize)
 }
 
-fn serve_samples(host: &mut impl Host, plan: &[u8], arena: &mut [Align16], marks: bool) -> Result<(), Fault> {
-    host.report(format_args!("kernels={}", kernels::NAME))?;
-    let plan = Plan::from_bytes(plan, &OPERATORS)?;
+fn serve_samples(
+    host: &mut impl Host,
+    kernels: Kernels,
+    plan: &[u8],
+    arena: &mut [Align16],
+    marks: bool,
+) -> Result<(), Fault> {
+    host.report(format_args!("kernels={}", kernels.name))?;
+    let plan = Plan::from_bytes(plan, kernels.operators)?;
     boot::log_plan(&plan);
     host.report(format_args!("plan={}", plan.name()))?;
     host.report(format_args!("arena_bytes={}", plan.arena_bytes()))?;

@@ -12,7 +12,7 @@ mod bare {
     use semihosting::experimental::env;
     use still8_firmware::host::semihosting::Semihosting;
     use still8_firmware::mark::still8_mark;
-    use still8_firmware::runner::{self, Fault, Host};
+    use still8_firmware::runner::{self, Fault, Host, Kernels};
     use still8_firmware::{clock, memory, sequences};
 
     /// Longest command line and longest file name, in bytes.
@@ -52,7 +52,7 @@ mod bare {
             _ => {
                 // SAFETY: `main` runs once and this is its only call.
                 let arena = unsafe { memory::arena() };
-                runner::serve(&mut host, memory::plan(), arena, *mode == ["marks"])
+                runner::serve(&mut host, Kernels::BUILT, memory::plan(), arena, *mode == ["marks"])
             }
         }
     }
@@ -79,7 +79,7 @@ fn main() -> std::process::ExitCode {
     use std::path::Path;
     use std::process::ExitCode;
 
-    use still8_firmware::host::linux::Linux;
+    use still8_firmware::host::linux::{self, Linux};
     use still8_firmware::runner;
 
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -97,7 +97,7 @@ fn main() -> std::process::ExitCode {
         // The header says how large the arena must be; a file without one is refused before the arena matters.
         let need = runner::arena_bytes(&bytes[..file.len()]);
         let mut arena = vec![still8::Align16::ZERO; still8::Align16::count(need)];
-        runner::serve(&mut host, &bytes[..file.len()], &mut arena, marks)?;
+        runner::serve(&mut host, linux::kernels(), &bytes[..file.len()], &mut arena, marks)?;
         Ok(host.finish()?)
     };
     match run() {

@@ -6,7 +6,18 @@ use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use crate::runner::{Fault, Host};
+use crate::runner::{Fault, Host, Kernels};
+
+/// The fastest kernels for the core that the process runs on.
+pub fn kernels() -> Kernels {
+    #[cfg(target_arch = "aarch64")]
+    if std::arch::is_aarch64_feature_detected!("dotprod") {
+        // SAFETY: the table is used only here, where the instructions were found.
+        static OPERATORS: still8::OpTable = still8::OpTable::new(unsafe { still8::ops::all_dotprod() });
+        return Kernels { name: "neon-dotprod", operators: &OPERATORS };
+    }
+    Kernels::BUILT
+}
 
 /// The three files, and the clock.
 pub struct Linux {

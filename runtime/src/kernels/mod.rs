@@ -60,7 +60,8 @@ pub const fn variants(family: Family) -> &'static [OpCode] {
             OpCode::AveragePool2d,
             OpCode::Mean,
         ],
-        Family::Portable | Family::Dsp1 | Family::Neon => &[],
+        Family::Neon => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected, OpCode::Add],
+        Family::Portable | Family::Dsp1 => &[],
     }
 }
 

@@ -16,6 +16,8 @@ use crate::ops::DepthwiseConv2d;
 /// - scalar: the windows of four pixels, two in a word of four bytes, of k rounded up to even, and a pixel of zero points;
 /// - helium: the windows of up to 32 pixels, an even number that fits 2304 bytes, two at least, each rounded up to a
 ///   multiple of 16 bytes; none for a pointwise convolution whose c_in is one;
+/// - neon: the windows of four pixels, each rounded up to a multiple of four bytes, with 16 bytes behind the last; none for a
+///   pointwise convolution whose c_in is one;
 /// - dsp1: as release 0.1 did, two windows rounded up to a multiple of four bytes, none for a pointwise convolution whose
 ///   c_in is one.
 pub(crate) fn conv2d(family: Family, window: &Window, c_in: usize, groups: usize) -> usize {
@@ -35,6 +37,13 @@ pub(crate) fn conv2d(family: Family, window: &Window, c_in: usize, groups: usize
                 let pixels = window.y.output.saturating_mul(window.x.output);
                 return vector_pitch(k).saturating_mul(vector_windows(k, pixels));
             }
+            Family::Neon if accepts(Family::Neon) => {
+                if pointwise && c_in.is_multiple_of(4) {
+                    return 0;
+                }
+                let pitch = k.checked_next_multiple_of(4).unwrap_or(usize::MAX);
+                return pitch.saturating_mul(4).saturating_add(16);
+            }
             Family::Dsp1 if accepts(Family::Dsp1) => {
                 if pointwise && c_in.is_multiple_of(4) {
                     return 0;
@@ -53,6 +62,7 @@ pub(crate) fn conv2d(family: Family, window: &Window, c_in: usize, groups: usize
 ///   kernel_h ⁄ 2 + 1 pairs of padded rows at 16 bytes a column, and 2 · (kernel_h ⁄ 2 + 1) arrangements of the weights; h
 ///   stands for w in an image that is one column wide;
 /// - scalar and dsp1: a pixel of zero points;
+/// - neon, without dilation downwards: as many lines as the kernel has, with their padding, and a line of zero points;
 /// - helium: a line of zero points of the input's width; for windows of up to 4 × 4 taps and multiples of four channels also
 ///   words, one a channel for every column that a line of windows reads, padding included, and for every tap of a row and one
 ///   more; for others, 16 weights a tap where there are fewer than 16 channels.
@@ -71,6 +81,12 @@ pub(crate) fn depthwise_conv2d(family: Family, window: &Window, c_in: usize, c_o
             let slots = y.kernel / 2 + 1;
             let columns = x.output.saturating_sub(1).saturating_mul(x.stride).saturating_add(x.kernel);
             columns.saturating_add(2 * slots * x.kernel).saturating_mul(16 * slots)
+        }
+        Family::Neon if accepts(Family::Neon) && window.y.dilation == 1 => {
+            let x = &window.x;
+            let kernel = x.kernel.saturating_sub(1).saturating_mul(x.dilation).saturating_add(1);
+            let reach = x.output.saturating_sub(1).saturating_mul(x.stride).saturating_add(kernel);
+            window.y.kernel.saturating_add(1).saturating_mul(reach.saturating_mul(c_in))
         }
         Family::Dsp1 | Family::Scalar => c_in,
         Family::Helium if accepts(Family::Helium) => {

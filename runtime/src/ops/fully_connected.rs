@@ -18,6 +18,24 @@ impl FullyConnected {
     fn order(node: &Node<'_, FullyConnectedParams>) -> MatrixOrder {
         MatrixOrder { family: node.family(), rows: node.output(0).len(), k: node.input(0).len(), dense: true }
     }
+
+    /// Runs the node by this kernel, which takes order, weights, channels, bounds, input and output.
+    #[inline(always)]
+    pub(super) fn run_by(
+        node: &Node<'_, FullyConnectedParams>,
+        arena: &mut [i8],
+        kernel: impl FnOnce(MatrixOrder, &[i8], &[ChannelRecord], (i8, i8), &[i8], &mut [i8]),
+    ) {
+        let params = node.params;
+        let ranges = [node.input(0).range(), 0..0, node.output(0).range()];
+        if let Some((input, _, output)) = split(arena, ranges)
+            && let Ok(weights) = node.data(params.weights)
+            && let Ok(channels) = node.data::<ChannelRecord>(params.channels)
+        {
+            let activation = (params.activation_min, params.activation_max);
+            kernel(Self::order(node), weights, channels, activation, input, output);
+        }
+    }
 }
 
 impl Operator for FullyConnected {
@@ -38,14 +56,6 @@ impl Operator for FullyConnected {
 
     #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
-        let params = node.params;
-        let ranges = [node.input(0).range(), 0..0, node.output(0).range()];
-        if let Some((input, _, output)) = split(arena, ranges)
-            && let Ok(weights) = node.data(params.weights)
-            && let Ok(channels) = node.data::<ChannelRecord>(params.channels)
-        {
-            let activation = (params.activation_min, params.activation_max);
-            kernels::fully_connected(Self::order(node), weights, channels, activation, input, output);
-        }
+        Self::run_by(node, arena, kernels::fully_connected);
     }
 }

@@ -11,6 +11,8 @@ mod concat;
 mod conv2d;
 mod convolution;
 mod depthwise_conv2d;
+#[cfg(kernels_neon)]
+mod dotprod;
 mod fully_connected;
 mod max_pool2d;
 mod mean;
@@ -25,6 +27,8 @@ pub use average_pool2d::AveragePool2d;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use depthwise_conv2d::DepthwiseConv2d;
+#[cfg(kernels_neon)]
+pub use dotprod::all_dotprod;
 pub use fully_connected::FullyConnected;
 pub use max_pool2d::MaxPool2d;
 pub use mean::Mean;
