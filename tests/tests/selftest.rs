@@ -25,6 +25,9 @@ fn passes(board: &Board) {
     let log = emulator::self_test(board, seed(), 0, CASES).unwrap_or_else(|failure| panic!("{failure}"));
     let boot = format!("on {}, {} kernels", board.name, board.core.family().name());
     assert!(log[0].ends_with(&boot), "{log:?}");
+    // The dot-product kernels run where the core has the instructions, and nowhere else.
+    let has_dot_product = matches!(&board.run, Run::QemuUser { cpu } if cpu == "max");
+    assert_eq!(log.iter().any(|line| line == "dot-product kernels:"), has_dot_product, "{log:?}");
     let result = log.last().unwrap();
     assert!(result.starts_with(&format!("selftest: PASS, {CASES} cases")), "{result}");
     // Differences in bytes at the bounds would be hidden.

@@ -65,3 +65,19 @@ pub(super) static PORTABLE: Kernels = kernels_in!("portable", Family::Portable, 
 
 /// What this build runs.
 pub(super) static BUILD: Kernels = kernels_in!(kernels::NAME, kernels::FAMILY, kernels);
+
+/// What a caller that found dot-product instructions runs.
+#[cfg(any(kernels_neon, test))]
+#[allow(unsafe_code)]
+pub(super) static DOTPROD: Kernels = Kernels {
+    name: "neon dot-product",
+    // SAFETY: [`run_dotprod`](super::run_dotprod) asks for the instructions; the host runs models of them.
+    conv2d: |conv, input, scratch, output| unsafe {
+        kernels::neon::conv2d_dotprod(conv, input, scratch, output);
+    },
+    // SAFETY: as above.
+    fully_connected: |order, weights, channels, activation, input, output| unsafe {
+        kernels::neon::fully_connected_dotprod(order, weights, channels, activation, input, output);
+    },
+    ..kernels_in!("neon", Family::Neon, kernels::neon)
+};

@@ -62,6 +62,22 @@ pub fn run(settings: Settings, memory: &mut [Align16]) -> Result<Summary, Differ
     run_kernels(settings, memory, &kernels::PORTABLE, &kernels::BUILD)
 }
 
+/// Like [`run`], with the kernels for AArch64's dot-product instructions.
+///
+/// # Errors
+/// As [`run`].
+///
+/// # Panics
+/// As [`run`].
+///
+/// # Safety
+/// As [`ops::all_dotprod`](crate::ops::all_dotprod).
+#[cfg(kernels_neon)]
+#[allow(unsafe_code)]
+pub unsafe fn run_dotprod(settings: Settings, memory: &mut [Align16]) -> Result<Summary, Difference> {
+    run_kernels(settings, memory, &kernels::PORTABLE, &kernels::DOTPROD)
+}
+
 /// Runs cases with `variant` against `reference`.
 fn run_kernels(
     settings: Settings,
