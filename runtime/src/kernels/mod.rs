@@ -60,7 +60,13 @@ pub const fn variants(family: Family) -> &'static [OpCode] {
             OpCode::AveragePool2d,
             OpCode::Mean,
         ],
-        Family::Neon => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected, OpCode::Add],
+        Family::Neon => &[
+            OpCode::Conv2d,
+            OpCode::DepthwiseConv2d,
+            OpCode::FullyConnected,
+            OpCode::Add,
+            OpCode::AveragePool2d,
+        ],
         Family::Portable | Family::Dsp1 => &[],
     }
 }

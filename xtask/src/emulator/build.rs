@@ -114,6 +114,8 @@ fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>, log: bool) -> Res
     });
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     if board.memory.is_none() {
+        // A Linux process need not be small.
+        command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3");
         command.env(linker_variable(&board.target), "aarch64-linux-gnu-gcc");
     }
     // These describe the host's build, which may have started this one.
