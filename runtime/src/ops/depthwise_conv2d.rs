@@ -3,6 +3,7 @@
 use crate::error::OpFault;
 use crate::format::{Conv2dParams, Family, OpCode};
 use crate::kernels;
+use crate::kernels::convolution::Convolution;
 use crate::operator::{Node, Operator};
 use crate::ops::check::check_weights;
 use crate::ops::convolution::{
@@ -53,6 +54,21 @@ impl DepthwiseConv2d {
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {
         scratch_bytes(node, Self::scratch_bytes)
     }
+
+    /// Runs the node by this kernel, which takes input, scratch memory and output.
+    #[inline(always)]
+    pub(super) fn run_by(
+        node: &Node<'_, Conv2dParams>,
+        arena: &mut [i8],
+        kernel: impl FnOnce(&Convolution<'_>, &[i8], &mut [i8], &mut [i8]),
+    ) {
+        let ranges = convolution_ranges(node, Self::scratch(node));
+        if let Ok([input, scratch, output]) = arena.get_disjoint_mut(ranges)
+            && let Ok(conv) = convolution(node)
+        {
+            kernel(&conv, input, scratch, output);
+        }
+    }
 }
 
 impl Operator for DepthwiseConv2d {
@@ -72,11 +88,6 @@ impl Operator for DepthwiseConv2d {
     }
 
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
-        let ranges = convolution_ranges(node, Self::scratch(node));
-        if let Ok([input, scratch, output]) = arena.get_disjoint_mut(ranges)
-            && let Ok(conv) = convolution(node)
-        {
-            kernels::depthwise_conv2d(&conv, input, scratch, output);
-        }
+        Self::run_by(node, arena, kernels::depthwise_conv2d);
     }
 }

@@ -705,3 +705,46 @@ pub(super) unsafe fn store_word<const WORD: i32>(to: *mut i8, x: I8x16) {
         to.cast::<[i8; 4]>().write_unaligned(core::array::from_fn(|i| x[4 * WORD as usize + i]));
     }
 }
+
+/// `pointer`, of which the compiler knows only now, with `after`, what it is: what is loaded from there is not loaded
+/// before.
+#[inline(always)]
+pub(super) fn only_after<T>(after: I32x4, pointer: *const T) -> *const T {
+    #[cfg(target_arch = "aarch64")]
+    {
+        let mut pointer = pointer;
+        // SAFETY: no instruction at all.
+        unsafe {
+            core::arch::asm!(
+                "/* {pointer} {after:v} */",
+                pointer = inout(reg) pointer,
+                after = in(vreg) after,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        pointer
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    {
+        let _ = after;
+        pointer
+    }
+}
+
+/// `number`, of which the compiler knows only here what it is: a loop computes places from it rather than move them all.
+#[inline(always)]
+pub(super) fn opaque(number: usize) -> usize {
+    #[cfg(target_arch = "aarch64")]
+    {
+        let mut number = number;
+        // SAFETY: no instruction at all.
+        unsafe {
+            core::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags));
+        }
+        number
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    {
+        number
+    }
+}

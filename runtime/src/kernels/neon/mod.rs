@@ -4,14 +4,14 @@
 //! property tests and address checks on any host. Each kernel computes what its namesake in
 //! [`portable`](super::portable) computes, bit for bit, and calls it for what it has no faster way for.
 //!
-//! A build cannot know whether the core that it will run on has dot product: `conv2d_dotprod` and
-//! `fully_connected_dotprod` stand beside the kernels for every core, and whoever builds the operator table chooses
-//! ([`ops::all_dotprod`](crate::ops::all_dotprod)).
+//! A build cannot know whether the core that it will run on has dot product: kernels named
+//! `…_dotprod` stand beside those for every core, and whoever builds the operator table chooses (`ops::all_dotprod`).
 
 #![allow(unsafe_code)]
 
 mod conv2d;
 mod depthwise_conv2d;
+mod depthwise_run;
 mod elementwise;
 mod fully_connected;
 mod gather;
@@ -20,7 +20,7 @@ mod matrix;
 mod requantize;
 
 pub(crate) use conv2d::{conv2d, conv2d_dotprod};
-pub(crate) use depthwise_conv2d::depthwise_conv2d;
+pub(crate) use depthwise_conv2d::{depthwise_conv2d, depthwise_conv2d_dotprod};
 pub(crate) use elementwise::add;
 pub(crate) use fully_connected::{fully_connected, fully_connected_dotprod};
 

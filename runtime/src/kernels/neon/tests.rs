@@ -34,6 +34,12 @@ fn conv2d_dotprod(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], outp
     unsafe { neon::conv2d_dotprod(conv, input, scratch, output) }
 }
 
+fn depthwise_conv2d_dotprod(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], output: &mut [i8]) {
+    assert!(has_dotprod());
+    // SAFETY: just asked.
+    unsafe { neon::depthwise_conv2d_dotprod(conv, input, scratch, output) }
+}
+
 fn fully_connected_dotprod(
     order: MatrixOrder,
     weights: &[i8],
@@ -119,8 +125,12 @@ fn convolution_case() -> impl Strategy<Value = Case> {
 }
 
 fn depthwise_case() -> impl Strategy<Value = Case> {
+    let three = (1usize..8, 1usize..9, 1usize..3, 0usize..3).prop_map(|(input, output, stride, padding)| {
+        Axis { input, output, kernel: 3, stride, dilation: 1, padding }
+    });
+    let axes = prop_oneof![[axis(), axis()], [three.clone(), three]];
     let multiplier = prop_oneof![5 => Just(1usize), 1 => 2usize..4];
-    (1usize..3, [axis(), axis()], 1usize..40, multiplier, zero_point(), activation(), any::<u64>()).prop_map(
+    (1usize..3, axes, 1usize..40, multiplier, zero_point(), activation(), any::<u64>()).prop_map(
         |(n, axes, c_in, multiplier, zero_point, activation, seed)| Case {
             n,
             axes,
@@ -206,6 +216,9 @@ proptest! {
     #[test]
     fn depthwise_conv2d_equals_portable(case in depthwise_case()) {
         case.compare(true, [portable::depthwise_conv2d, neon::depthwise_conv2d])?;
+        if has_dotprod() {
+            case.compare(true, [portable::depthwise_conv2d, depthwise_conv2d_dotprod])?;
+        }
     }
 
     #[test]
