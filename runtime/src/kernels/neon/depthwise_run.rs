@@ -3,11 +3,10 @@
 //! Products of two taps are added in 16 bits, where two fit: 2 · 127 · 128 < 2¹⁵. With dot product a column of three taps
 //! is brought together by channel (ZIP), once for the three windows that it belongs to.
 
-use super::lanes::{
-    I8x16, I32x4, dot, load, load_half, multiply_tap, multiply_taps, only_after, opaque, splat8, store,
-    store_half, zip_high, zip_low, zip_pairs_high, zip_pairs_low,
-};
+use super::lanes::{I8x16, I32x4, splat8, zip_high, zip_low, zip_pairs_high, zip_pairs_low};
+use super::memory::{load, load_half, store, store_half};
 use super::requantize::{Four, Output};
+use super::steps::{dot, multiply_tap, multiply_taps, only_after, opaque};
 use crate::kernels::convolution::Convolution;
 
 /// Output pixels next to one another.

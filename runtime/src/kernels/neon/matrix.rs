@@ -4,12 +4,10 @@
 //! of activations (4 k, in all lanes) in SMULL and SMULL2; the next block's products are added in 16 bits (two of them fit:
 //! 2 · 127 · 128 < 2¹⁵) and SADALP widens the sum: 6 instructions for 32 products. With it one SDOT does 16 products.
 
-use super::lanes::{
-    I8x16, I32x4, add_pairs, dot_lane, dot_rows, load, load_two_words, load_word, mul_high, mul_low,
-    multiply_rows, multiply_rows_twice, only_after, pairs, splat32, spread_high, spread_low, store,
-    store_half, store_word,
-};
+use super::lanes::{I8x16, I32x4, add_pairs, mul_high, mul_low, pairs, splat32, spread_high, spread_low};
+use super::memory::{load, load_two_words, load_word, store, store_half, store_word};
 use super::requantize::{Four, Output};
+use super::steps::{dot_lane, dot_rows, multiply_rows, multiply_rows_twice, only_after};
 use crate::format::ChannelRecord;
 
 /// Where the activations of one pixel lie: `segments` runs of 4 · `blocks` bytes, with `skip` bytes between them.

@@ -1,6 +1,6 @@
 //! Kernels for AArch64: NEON, and the dot-product instructions where the core has them.
 //!
-//! Written over the single instructions of [`lanes`], which have portable models, so that the same code runs under
+//! Written over the instructions of [`lanes`], [`memory`] and [`steps`], which have portable models, so that the same code runs under
 //! property tests and address checks on any host. Each kernel computes what its namesake in
 //! [`portable`](super::portable) computes, bit for bit, and calls it for what it has no faster way for.
 //!
@@ -17,7 +17,9 @@ mod fully_connected;
 mod gather;
 mod lanes;
 mod matrix;
+mod memory;
 mod requantize;
+mod steps;
 
 pub(crate) use conv2d::{conv2d, conv2d_dotprod};
 pub(crate) use depthwise_conv2d::{depthwise_conv2d, depthwise_conv2d_dotprod};
