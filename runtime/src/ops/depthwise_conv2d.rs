@@ -2,6 +2,7 @@
 
 use crate::error::OpFault;
 use crate::format::{Conv2dParams, Family, OpCode};
+use crate::kernels::convolution::Convolution;
 use crate::kernels::{self, scratch};
 use crate::operator::{Node, Operator, split};
 use crate::ops::check::check_weights;
@@ -45,6 +46,21 @@ impl DepthwiseConv2d {
     fn scratch(node: &Node<'_, Conv2dParams>) -> usize {
         scratch_bytes(node, Self::scratch_bytes)
     }
+
+    /// Runs the node by this kernel, which takes input, scratch memory and output.
+    #[inline(always)]
+    pub(super) fn run_by(
+        node: &Node<'_, Conv2dParams>,
+        arena: &mut [i8],
+        kernel: impl FnOnce(&Convolution<'_>, &[i8], &mut [i8], &mut [i8]),
+    ) {
+        let ranges = convolution_ranges(node);
+        if let Some((input, scratch, output)) = split(arena, ranges)
+            && let Ok(conv) = convolution(node)
+        {
+            kernel(&conv, input, scratch, output);
+        }
+    }
 }
 
 impl Operator for DepthwiseConv2d {
@@ -66,11 +82,6 @@ impl Operator for DepthwiseConv2d {
 
     #[inline]
     fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
-        let ranges = convolution_ranges(node);
-        if let Some((input, scratch, output)) = split(arena, ranges)
-            && let Ok(conv) = convolution(node)
-        {
-            kernels::depthwise_conv2d(&conv, input, scratch, output);
-        }
+        Self::run_by(node, arena, kernels::depthwise_conv2d);
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::{ALL, Conv2d, FullyConnected};
+use super::{ALL, Conv2d, DepthwiseConv2d, FullyConnected};
 use crate::error::OpFault;
 use crate::format::OpCode;
 use crate::kernels::neon;
@@ -24,6 +24,26 @@ impl Operator for Conv2dDotprod {
         // SAFETY: who called `all_dotprod` promised that the core has the instructions.
         Conv2d::run_by(node, arena, |conv, input, scratch, output| unsafe {
             neon::conv2d_dotprod(conv, input, scratch, output);
+        });
+    }
+}
+
+/// [`DepthwiseConv2d`] by dot product; reachable through [`all_dotprod`] alone.
+struct DepthwiseConv2dDotprod;
+
+impl Operator for DepthwiseConv2dDotprod {
+    const CODE: OpCode = DepthwiseConv2d::CODE;
+    const NAME: &'static str = DepthwiseConv2d::NAME;
+    type Params = <DepthwiseConv2d as Operator>::Params;
+
+    fn check(node: &Node<'_, Self::Params>) -> Result<(), OpFault> {
+        DepthwiseConv2d::check(node)
+    }
+
+    fn run(node: &Node<'_, Self::Params>, arena: &mut [i8]) {
+        // SAFETY: as above.
+        DepthwiseConv2d::run_by(node, arena, |conv, input, scratch, output| unsafe {
+            neon::depthwise_conv2d_dotprod(conv, input, scratch, output);
         });
     }
 }
@@ -62,6 +82,7 @@ pub const unsafe fn all_dotprod() -> &'static [OpEntry] {
         while i < COUNT {
             entries[i] = match ALL[i].code() {
                 OpCode::Conv2d => OpEntry::of::<Conv2dDotprod>(),
+                OpCode::DepthwiseConv2d => OpEntry::of::<DepthwiseConv2dDotprod>(),
                 OpCode::FullyConnected => OpEntry::of::<FullyConnectedDotprod>(),
                 _ => ALL[i],
             };

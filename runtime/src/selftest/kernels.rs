@@ -76,6 +76,10 @@ pub(super) static DOTPROD: Kernels = Kernels {
         kernels::neon::conv2d_dotprod(conv, input, scratch, output);
     },
     // SAFETY: as above.
+    depthwise_conv2d: |conv, input, scratch, output| unsafe {
+        kernels::neon::depthwise_conv2d_dotprod(conv, input, scratch, output);
+    },
+    // SAFETY: as above.
     fully_connected: |order, weights, channels, activation, input, output| unsafe {
         kernels::neon::fully_connected_dotprod(order, weights, channels, activation, input, output);
     },

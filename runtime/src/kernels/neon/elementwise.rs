@@ -3,9 +3,10 @@
 use core::cell::Cell;
 
 use super::lanes::{
-    I16x8, I32x4, load, max8, min8, mul_add32, narrow8, narrow16, shift_down, splat8, splat32, store,
-    widen_high, widen_low, words_high, words_low,
+    I16x8, I32x4, max8, min8, mul_add32, narrow8, narrow16, shift_down, splat8, splat32, widen_high,
+    widen_low, words_high, words_low,
 };
+use super::memory::{load, store};
 use crate::format::AddParams;
 use crate::kernels::portable;
 

@@ -3,7 +3,8 @@
 //! Copies are 16 bytes wide and may write past what they have to, never past [`Gather::SLACK`] bytes behind the window:
 //! windows are filled in the order in which they lie, so that the next one overwrites the excess.
 
-use super::lanes::{load, splat8, store};
+use super::lanes::splat8;
+use super::memory::{load, store};
 use crate::kernels::convolution::Convolution;
 use crate::kernels::window::Window;
 

@@ -4,12 +4,10 @@
 //! of activations (4 k, in all lanes) in SMULL and SMULL2; the next block's products are added in 16 bits (two of them fit:
 //! 2 · 127 · 128 < 2¹⁵) and SADALP widens the sum: 6 instructions for 32 products. With it one SDOT does 16 products.
 
-use super::lanes::{
-    I8x16, I32x4, add_pairs, dot_lane, dot_rows, load, load_two_words, load_word, mul_high, mul_low,
-    multiply_rows, multiply_rows_twice, pairs, splat32, spread_high, spread_low, store, store_half,
-    store_word,
-};
+use super::lanes::{I8x16, I32x4, add_pairs, mul_high, mul_low, pairs, splat32, spread_high, spread_low};
+use super::memory::{load, load_two_words, load_word, store, store_half, store_word};
 use super::requantize::{Four, Output};
+use super::steps::{dot_lane, dot_rows, multiply_rows, multiply_rows_twice, only_after};
 use crate::format::ChannelRecord;
 
 /// Where the activations of one pixel lie: `segments` runs of 4 · `blocks` bytes, with `skip` bytes between them.
@@ -145,12 +143,15 @@ impl Matrix<'_> {
     ) {
         // SAFETY: the caller's promises: 4 · R records; weights and activations.
         unsafe {
-            let four: [Four; R] = core::array::from_fn(|r| Four::load(channels.add(4 * r)));
+            let bias = core::array::from_fn(|r| Four::load(channels.add(4 * r)).bias);
             let acc = if DOT {
-                self.dot::<SPLIT, P, R>(x, weights, &four)
+                self.dot::<SPLIT, P, R>(x, weights, bias)
             } else {
-                self.sum::<SPLIT, P, R>(x, weights, &four)
+                self.sum::<SPLIT, P, R>(x, weights, bias)
             };
+            // Loaded again, since the sums fill the registers.
+            let channels = only_after(acc[0][0], channels);
+            let four: [Four; R] = core::array::from_fn(|r| Four::load(channels.add(4 * r)));
             let acc = acc.map(|acc| {
                 let mut four = four.iter();
                 acc.map(|acc| four.next().map_or(acc, |four| four.scale::<LEFT>(acc)))
@@ -174,11 +175,11 @@ impl Matrix<'_> {
         &self,
         x: [Pixel; P],
         weights: *const i8,
-        four: &[Four; R],
+        bias: [I32x4; R],
     ) -> [[I32x4; R]; P] {
         let mut weights: [*const i8; R] = self.starts::<SPLIT, R>(weights);
         // Lanes of a half: two sums each of two rows.
-        let start = core::array::from_fn(|r| [spread_low(four[r].bias), spread_high(four[r].bias)]);
+        let start = bias.map(|bias| [spread_low(bias), spread_high(bias)]);
         let mut acc: [[[I32x4; 2]; R]; P] = [start; P];
         let fours = if R.is_multiple_of(2) { self.blocks / 4 } else { 0 };
         let mut at = x.map(|x| x.at);
@@ -237,10 +238,10 @@ impl Matrix<'_> {
         &self,
         x: [Pixel; P],
         weights: *const i8,
-        four: &[Four; R],
+        bias: [I32x4; R],
     ) -> [[I32x4; R]; P] {
         let mut weights: [*const i8; R] = self.starts::<SPLIT, R>(weights);
-        let mut acc = [core::array::from_fn(|r| four[r].bias); P];
+        let mut acc = [bias; P];
         let mut at = x.map(|x| x.at);
         for _ in 0..if SPLIT { self.segments } else { 1 } {
             // SAFETY: a segment has `blocks` words of activations, and 16 bytes of weights a block of rows for each; the

@@ -6,9 +6,10 @@
 //! that fits 8 bits, nor the end of the range to which another one saturates.
 
 use super::lanes::{
-    I8x16, I16x8, I32x4, add16_saturating, invert, load_channels, max8, min8, mul_high_doubled, narrow8,
-    narrow16, shift_left_saturating, shift_rounding, splat8, splat16, upper_bytes,
+    I8x16, I16x8, I32x4, add16_saturating, invert, max8, min8, mul_high_doubled, narrow8, narrow16,
+    shift_left_saturating, shift_rounding, splat8, splat16, upper_bytes,
 };
+use super::memory::load_channels;
 use crate::format::ChannelRecord;
 
 /// What four channels are requantized by.

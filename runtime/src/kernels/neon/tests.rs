@@ -5,7 +5,7 @@ use core::cell::Cell;
 
 use proptest::prelude::*;
 
-use super::lanes;
+use super::{lanes, memory, steps};
 use crate::format::{AddParams, ChannelRecord, Conv2dParams, DataRef, Family};
 use crate::kernels::convolution::Convolution;
 use crate::kernels::window::{Axis, Window};
@@ -32,6 +32,12 @@ fn conv2d_dotprod(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], outp
     assert!(has_dotprod());
     // SAFETY: just asked.
     unsafe { neon::conv2d_dotprod(conv, input, scratch, output) }
+}
+
+fn depthwise_conv2d_dotprod(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], output: &mut [i8]) {
+    assert!(has_dotprod());
+    // SAFETY: just asked.
+    unsafe { neon::depthwise_conv2d_dotprod(conv, input, scratch, output) }
 }
 
 fn fully_connected_dotprod(
@@ -119,8 +125,12 @@ fn convolution_case() -> impl Strategy<Value = Case> {
 }
 
 fn depthwise_case() -> impl Strategy<Value = Case> {
+    let three = (1usize..8, 1usize..9, 1usize..3, 0usize..3).prop_map(|(input, output, stride, padding)| {
+        Axis { input, output, kernel: 3, stride, dilation: 1, padding }
+    });
+    let axes = prop_oneof![[axis(), axis()], [three.clone(), three]];
     let multiplier = prop_oneof![5 => Just(1usize), 1 => 2usize..4];
-    (1usize..3, [axis(), axis()], 1usize..40, multiplier, zero_point(), activation(), any::<u64>()).prop_map(
+    (1usize..3, axes, 1usize..40, multiplier, zero_point(), activation(), any::<u64>()).prop_map(
         |(n, axes, c_in, multiplier, zero_point, activation, seed)| Case {
             n,
             axes,
@@ -206,6 +216,9 @@ proptest! {
     #[test]
     fn depthwise_conv2d_equals_portable(case in depthwise_case()) {
         case.compare(true, [portable::depthwise_conv2d, neon::depthwise_conv2d])?;
+        if has_dotprod() {
+            case.compare(true, [portable::depthwise_conv2d, depthwise_conv2d_dotprod])?;
+        }
     }
 
     #[test]
@@ -239,7 +252,7 @@ proptest! {
         let [expected, found] = [portable::add, neon::add].map(|kernel| {
             let mut tensors = [inputs[0].clone(), inputs[1].clone(), vec![99; len]];
             let tensors: [&[Cell<i8>]; 3] =
-                tensors.each_mut().map(|tensor| &*Cell::from_mut(&mut tensor[..]).as_slice_of_cells());
+                tensors.each_mut().map(|tensor| Cell::from_mut(&mut tensor[..]).as_slice_of_cells());
             // The output is a tensor of its own, or an input.
             let output = tensors[(2 + in_place) % 3];
             kernel(&params, tensors[0], tensors[1], output);
@@ -268,7 +281,7 @@ proptest! {
             let four = super::requantize::Four::load(records.as_ptr());
             let scaled = if output.left { four.scale::<true>(four.bias) } else { four.scale::<false>(four.bias) };
             let eight = output.shift(scaled, scaled);
-            lanes::store_word::<2>(found.as_mut_ptr(), output.clamp(eight, eight));
+            memory::store_word::<2>(found.as_mut_ptr(), output.clamp(eight, eight));
         }
         prop_assert_eq!(found, expected);
     }
@@ -283,7 +296,7 @@ proptest! {
         let product = |i: usize| i64::from(a[i]) * i64::from(b[i]);
         let bytes_of = |x: lanes::I32x4| -> [i8; 16] { bytemuck::must_cast(unpack(x)) };
         // SAFETY: arrays of 16 bytes.
-        let (x, y, z) = unsafe { (lanes::load(a.as_ptr()), lanes::load(b.as_ptr()), lanes::load(c.as_ptr())) };
+        let (x, y, z) = unsafe { (memory::load(a.as_ptr()), memory::load(b.as_ptr()), memory::load(c.as_ptr())) };
         let start = pack(acc);
         // Sums of pairs of products, of which two fit 16 bits for weights that are no −128; others wrap alike.
         let exact = |first: usize| -> Vec<i32> {
@@ -291,12 +304,12 @@ proptest! {
             (0..4).map(|i| acc[i].wrapping_add(i32::from(two(first + 2 * i)) + i32::from(two(first + 2 * i + 1)))).collect()
         };
         let mut acc2 = [start; 2];
-        lanes::multiply_rows(&mut acc2, [x, x], [y, z]);
+        steps::multiply_rows(&mut acc2, [x, x], [y, z]);
         prop_assert_eq!(words(bytes_of(acc2[0])), exact(0));
         prop_assert_eq!(words(bytes_of(acc2[1])), exact(8));
         let (mut two, mut one) = ([start; 4], [start; 4]);
-        lanes::multiply_taps(&mut two, [x, x], [y, z]);
-        lanes::multiply_tap(&mut one, x, y);
+        steps::multiply_taps(&mut two, [x, x], [y, z]);
+        steps::multiply_tap(&mut one, x, y);
         for i in 0..16 {
             let sum = (product(i) as i16).wrapping_add((i32::from(a[i]) * i32::from(c[i])) as i16);
             prop_assert_eq!(unpack(two[i / 4])[i % 4], acc[i % 4].wrapping_add(sum.into()));
@@ -304,7 +317,7 @@ proptest! {
         }
         if has_dotprod() {
             // SAFETY: just asked.
-            let found = unsafe { lanes::dot_lane::<2>(start, x, z) };
+            let found = unsafe { steps::dot_lane::<2>(start, x, z) };
             let sum = |i: usize| (0..4).map(|j| i64::from(a[4 * i + j]) * i64::from(c[8 + j])).sum::<i64>();
             let exact: Vec<i32> = (0..4).map(|i| (i64::from(acc[i]) + sum(i)) as i32).collect();
             prop_assert_eq!(words(bytes_of(found)), exact);
@@ -317,13 +330,15 @@ fn pack(words: [i32; 4]) -> lanes::I32x4 {
     let record = |bias| ChannelRecord { bias, multiplier: 0, offset: 0, shift: 0, left: 0, reserved: 0 };
     let records = words.map(record);
     // SAFETY: four records.
-    unsafe { lanes::load_channels(records.as_ptr())[0] }
+    unsafe { memory::load_channels(records.as_ptr())[0] }
 }
 
 /// The words of a register.
 fn unpack(x: lanes::I32x4) -> [i32; 4] {
+    let mut words = [0; 4];
     // SAFETY: either is 16 bytes of plain words.
-    unsafe { core::mem::transmute(x) }
+    unsafe { words.as_mut_ptr().cast::<lanes::I32x4>().write_unaligned(x) };
+    words
 }
 
 #[test]
