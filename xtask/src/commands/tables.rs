@@ -102,13 +102,13 @@ fn against_peers(results: &[Measurement]) -> comfy_table::Table {
         "kernels",
         "instructions",
         "per MAC",
-        "of TFLM's",
+        "of peer's",
         "cycles",
-        "of TFLM's",
+        "of peer's",
         "code",
-        "of TFLM's",
+        "of peer's",
         "arena",
-        "of TFLM's",
+        "of peer's",
     ]);
     let count = |count: Option<f64>| count.map_or_else(|| "-".to_owned(), |count| format!("{count:.0}"));
     let share = |ours: Option<f64>, theirs: Option<u64>| match (ours, theirs) {

@@ -1,9 +1,12 @@
-//! What the strongest other engine needs for the same networks: TensorFlow Lite Micro with CMSIS-NN.
+//! What the strongest other engines need for the same networks.
 //!
-//! Sources of November 2026, arm-none-eabi-gcc 12.2, `qemu-system-arm`: executed instructions of one inference of the
-//! benchmark's int8 models, counted as `bench` counts, the best of six builds on the Cortex-M4; estimated cycles by the
-//! weights that the plugin has for the core; the arena that the interpreter uses; the flash of the smallest build without
-//! the model (error texts stripped, only the needed operators).
+//! **Cortex-M**: TensorFlow Lite Micro with CMSIS-NN. Sources of November 2026, arm-none-eabi-gcc 12.2, `qemu-system-arm`:
+//! executed instructions of one inference of the benchmark's int8 models, counted as `bench` counts, the best of six builds
+//! on the Cortex-M4; estimated cycles by the weights that the plugin has for the core; the arena that the interpreter
+//! uses; the flash of the smallest build without the model (error texts stripped, only the needed operators).
+//!
+//! **AArch64**: tract 0.23 on the benchmark's float models, optimized, on one thread, with its kernels for the Cortex-A72.
+//! It needs more for the QDQ models, and more with its kernels for cores with dot product.
 
 use crate::boards::Core;
 
@@ -16,14 +19,14 @@ pub struct Counts {
     pub cycles: Option<u64>,
 }
 
-/// What the peer needs for a network.
+/// What the peers need for a network.
 #[derive(Debug)]
 pub struct Peer {
     /// Name of the [`Reference`](super::Reference).
     pub network: &'static str,
-    /// Arena in bytes.
+    /// Arena on Cortex-M in bytes.
     pub arena_bytes: u64,
-    /// Flash of the image without the model, in bytes.
+    /// Flash of the Cortex-M4's image without the model, in bytes.
     pub code_bytes: u64,
     cores: &'static [(Core, Counts)],
 }
@@ -61,6 +64,7 @@ pub const PEERS: [Peer; 5] = [
             counted(Core::CortexM3, 10_543_728),
             timed(Core::CortexM0, 28_998_727, 41_726_000),
             counted(Core::CortexM55, 1_783_544),
+            counted(Core::Aarch64, 1_562_048),
         ],
     },
     Peer {
@@ -73,6 +77,7 @@ pub const PEERS: [Peer; 5] = [
             counted(Core::CortexM3, 41_759_962),
             timed(Core::CortexM0, 97_578_164, 141_946_000),
             counted(Core::CortexM55, 4_812_961),
+            counted(Core::Aarch64, 6_036_087),
         ],
     },
     Peer {
@@ -85,6 +90,7 @@ pub const PEERS: [Peer; 5] = [
             counted(Core::CortexM3, 955_905),
             timed(Core::CortexM0, 1_763_209, 2_463_000),
             counted(Core::CortexM55, 149_894),
+            counted(Core::Aarch64, 226_403),
         ],
     },
     Peer {
@@ -97,6 +103,7 @@ pub const PEERS: [Peer; 5] = [
             counted(Core::CortexM3, 32_083_017),
             timed(Core::CortexM0, 86_877_512, 125_156_000),
             counted(Core::CortexM55, 6_433_111),
+            counted(Core::Aarch64, 5_633_643),
         ],
     },
     Peer {
