@@ -1,8 +1,10 @@
 //! Held to what others need for the same work: at most these shares of the instructions, estimated cycles, code and arena
 //! of TensorFlow Lite Micro with CMSIS-NN, and on AArch64 of tract's instructions, on every network and core for which the
-//! figure is known; and a plan hardly larger than its weights.
+//! figure is known; a plan hardly larger than its weights; and nothing more than 1 % worse than in the committed baseline.
 
 mod support;
+
+use std::path::Path;
 
 use support::emulator_available;
 use xtask::boards::Core;
@@ -29,7 +31,12 @@ fn limits(core: Core, board: &str, network: &str) -> (f64, f64) {
 
 fn measured(core: Core) -> Vec<Measurement> {
     let models = REFERENCES.iter().map(|reference| reference.name.into()).collect();
-    bench::run(&Options { models, on: vec![core], ..Options::default() }, QUIET).unwrap().results
+    let against = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("baseline.json"));
+    let report =
+        bench::run(&Options { models, on: vec![core], against, ..Options::default() }, QUIET).unwrap();
+    bench::missed(&report).unwrap();
+    assert_eq!(report.against.as_ref().unwrap().compared, report.results.len());
+    report.results
 }
 
 fn beats_the_peer(core: Core) {
