@@ -7,7 +7,7 @@ use still8_validation::{Failure, Result};
 use crate::boards::{self, root};
 use crate::commands::setup;
 use crate::console::Console;
-use crate::emulator::find_std;
+use crate::emulator::{Std, find_std};
 use crate::process;
 
 /// A step: what it is, and its command.
@@ -94,7 +94,7 @@ fn steps() -> Result<Vec<Step>> {
     }
     for target in ["thumbv7em-none-eabihf", "thumbv6m-none-eabi"] {
         let mut build = find_std(target)?.cargo(target);
-        let family = if target.starts_with("thumbv7em") { "dsp" } else { "portable" };
+        let family = if target.starts_with("thumbv7em") { "dsp" } else { "scalar" };
         build.current_dir(root().join("tests/downstream")).args([
             "build",
             "--quiet",
@@ -102,11 +102,12 @@ fn steps() -> Result<Vec<Step>> {
             "--target",
             target,
         ]);
-        build.env("STILL8_PLAN", root().join(format!("tests/corpus/format-1/convnet.{family}.s8")));
+        build.env("STILL8_PLAN", root().join(format!("tests/corpus/format-2/convnet.{family}.s8")));
         steps.push(Step { what: "a stranger's firmware crate", command: build });
     }
     steps.extend(miri());
     steps.extend(address_sanitizer());
+    steps.extend(neon());
     steps.push(Step {
         what: "documentation examples",
         command: cargo(".", &["test", "--workspace", "--doc"]),
@@ -159,4 +160,27 @@ fn nightly(arguments: &[&str]) -> Command {
 fn nightly_answers(arguments: &[&str], word: &str) -> bool {
     let found = process::run(&mut nightly(arguments), std::time::Duration::from_secs(600), "");
     found.is_ok_and(|found| found.success() && found.text().contains(word))
+}
+
+/// The NEON kernels' tests on the instructions themselves, on a core without and on one with dot product. Needs an
+/// installed standard library, a linker and the emulator; without one of them the steps are left out, and that is said.
+fn neon() -> Vec<Step> {
+    const TARGET: &str = "aarch64-unknown-linux-gnu";
+    const LINKER: &str = "aarch64-linux-gnu-gcc";
+    let missing = [LINKER, "qemu-aarch64"].into_iter().find(|program| process::find(program).is_none());
+    // A standard library from sources has no test harness.
+    let missing = missing.or((find_std(TARGET).ok() != Some(Std::Installed)).then_some("a standard library"));
+    if let Some(missing) = missing {
+        println!("SKIPPED: the NEON kernels on emulated cores (no {missing} for {TARGET})");
+        return Vec::new();
+    }
+    let step = |cpu: &str| {
+        let mut command =
+            cargo(".", &["test", "--quiet", "-p", "still8", "--target", TARGET, "--lib", "neon"]);
+        command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
+        let runner = format!("qemu-aarch64 -cpu {cpu} -L /usr/aarch64-linux-gnu");
+        command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", runner);
+        Step { what: "the NEON kernels on an emulated core", command }
+    };
+    ["cortex-a72", "max"].map(step).into()
 }
