@@ -54,7 +54,7 @@ fn helium_equals_portable() {
 #[test]
 fn neon_equals_portable() {
     passes(&kernels_in!("neon", Family::Neon, modules::neon));
-    passes(&super::kernels::DOTPROD);
+    passes(&kernels::DOTPROD);
 }
 
 #[test]
