@@ -81,13 +81,29 @@ unsafe fn conv2d_by<const DOT: bool>(
         unsafe { tile.multiply_direct::<DOT>(images * pixels, conv.c_in) };
         return;
     }
+    let inside_x = if x.dilation == 1 { x.whole_windows() } else { 0..0 };
     for image in input.chunks_exact(conv.window.image(conv.c_in)) {
         for oy in 0..y.output {
             let top = y.start(oy);
             let inside_y = y.taps_inside(top).len() == y.kernel;
-            for ox in 0..x.output {
+            let mut ox = 0;
+            while ox < x.output {
                 let left = x.start(ox);
-                let inside = inside_y && left >= 0 && left as usize + x.kernel <= x.input && x.dilation == 1;
+                let inside = inside_y && inside_x.contains(&ox);
+                if in_place && inside && tile.count == 0 && ox + PIXELS <= inside_x.end {
+                    let first = (top as usize * x.input + left as usize) * conv.c_in;
+                    // SAFETY: as below, for `PIXELS` windows in place.
+                    unsafe {
+                        let at = image.as_ptr().add(first);
+                        let skip = gather.line - run;
+                        tile.pixels =
+                            core::array::from_fn(|i| Pixel { at: at.add(i * x.stride * conv.c_in), skip });
+                        tile.count = PIXELS;
+                        tile.finish::<DOT>();
+                    }
+                    ox += PIXELS;
+                    continue;
+                }
                 // SAFETY: `assumed` holds. A window inside has rows of `run` bytes, `line` apart. Scratch has `PIXELS`
                 // windows of `pitch` bytes and the slack behind the last; `count` is below that, and the product reads
                 // scratch before it is filled again. There are as many outputs as windows.
@@ -107,6 +123,7 @@ unsafe fn conv2d_by<const DOT: bool>(
                     };
                     tile.push::<DOT>(pixel);
                 }
+                ox += 1;
             }
         }
     }
