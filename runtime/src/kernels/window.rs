@@ -58,17 +58,6 @@ impl Axis {
         low.min(high)..high
     }
 
-    /// Output positions whose windows lie inside the input as a whole.
-    // The NEON kernels ask.
-    #[cfg(any(kernels_neon, test))]
-    #[inline]
-    pub fn whole_windows(&self) -> Range<usize> {
-        let (stride, reach) = (self.stride.max(1), (self.kernel - 1) * self.dilation);
-        let end = (self.input + self.padding).checked_sub(reach + 1).map_or(0, |last| last / stride + 1);
-        let end = end.min(self.output);
-        self.padding.div_ceil(stride).min(end)..end
-    }
-
     /// Number of taps before one that lies `distance` or more past the first.
     #[inline]
     fn steps(&self, distance: i32) -> usize {
@@ -123,10 +112,6 @@ mod tests {
         ) {
             let axis = Axis { input, output, kernel, stride, dilation, padding };
             prop_assert!(axis.check().is_ok());
-            let whole = axis.whole_windows();
-            for o in 0..output {
-                prop_assert_eq!(whole.contains(&o), axis.taps_inside(axis.start(o)).len() == kernel);
-            }
             for o in 0..output {
                 let start = axis.start(o);
                 let inside = axis.taps_inside(start);
