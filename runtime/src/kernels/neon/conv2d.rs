@@ -3,13 +3,15 @@
 //! A window whose rows lie in the input, each a run of whole words, is read where it is; any other is gathered into
 //! scratch memory (im2col) first. The product takes both, since a pixel says how far apart its runs are.
 
+use core::ops::Range;
+
 use super::gather::Gather;
 use super::matrix::{Matrix, Pixel};
 use super::requantize::Output;
 use crate::format::Family;
 use crate::kernels::convolution::Convolution;
 use crate::kernels::portable;
-use crate::kernels::window::Window;
+use crate::kernels::window::{Axis, Window};
 
 /// Pixels at a time, and windows in scratch memory.
 const PIXELS: usize = 4;
@@ -81,13 +83,29 @@ unsafe fn conv2d_by<const DOT: bool>(
         unsafe { tile.multiply_direct::<DOT>(images * pixels, conv.c_in) };
         return;
     }
+    let inside_x = if x.dilation == 1 { whole_windows(&x) } else { 0..0 };
     for image in input.chunks_exact(conv.window.image(conv.c_in)) {
         for oy in 0..y.output {
             let top = y.start(oy);
             let inside_y = y.taps_inside(top).len() == y.kernel;
-            for ox in 0..x.output {
+            let mut ox = 0;
+            while ox < x.output {
                 let left = x.start(ox);
-                let inside = inside_y && left >= 0 && left as usize + x.kernel <= x.input && x.dilation == 1;
+                let inside = inside_y && inside_x.contains(&ox);
+                if in_place && inside && tile.count == 0 && ox + PIXELS <= inside_x.end {
+                    let first = (top as usize * x.input + left as usize) * conv.c_in;
+                    // SAFETY: as below, for `PIXELS` windows in place.
+                    unsafe {
+                        let at = image.as_ptr().add(first);
+                        let skip = gather.line - run;
+                        tile.pixels =
+                            core::array::from_fn(|i| Pixel { at: at.add(i * x.stride * conv.c_in), skip });
+                        tile.count = PIXELS;
+                        tile.finish::<DOT>();
+                    }
+                    ox += PIXELS;
+                    continue;
+                }
                 // SAFETY: `assumed` holds. A window inside has rows of `run` bytes, `line` apart. Scratch has `PIXELS`
                 // windows of `pitch` bytes and the slack behind the last; `count` is below that, and the product reads
                 // scratch before it is filled again. There are as many outputs as windows.
@@ -107,11 +125,20 @@ unsafe fn conv2d_by<const DOT: bool>(
                     };
                     tile.push::<DOT>(pixel);
                 }
+                ox += 1;
             }
         }
     }
     // SAFETY: what is left was pushed.
     unsafe { tile.finish::<DOT>() };
+}
+
+/// Output positions whose windows lie inside the input as a whole, of an axis without dilation.
+fn whole_windows(axis: &Axis) -> Range<usize> {
+    let stride = axis.stride.max(1);
+    let room = (axis.input + axis.padding).checked_sub(axis.kernel);
+    let end = room.map_or(0, |room| room / stride + 1).min(axis.output);
+    axis.padding.div_ceil(stride).min(end)..end
 }
 
 /// Pixels on their way to the product.
@@ -184,6 +211,26 @@ impl Tile<'_> {
                 }
                 (at, out) = (at.wrapping_add(PIXELS * bytes), out.wrapping_add(PIXELS * self.c_out));
                 rest -= count;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whole_windows_have_all_taps_inside(
+            input in 1usize..12, output in 1usize..8, kernel in 1usize..9, stride in 1usize..4, padding in 0usize..14,
+        ) {
+            let axis = Axis { input, output, kernel, stride, dilation: 1, padding };
+            let whole = whole_windows(&axis);
+            for o in 0..output {
+                prop_assert_eq!(whole.contains(&o), axis.taps_inside(axis.start(o)).len() == kernel);
             }
         }
     }

@@ -4,7 +4,7 @@
 //! and below: a table points to the pixel of every tap of a row's first window, and moves along the row without edges.
 //! Lines that need no padding stay where they are.
 
-use super::depthwise_run::Run;
+use super::depthwise_run::{PREPARED, Run};
 use super::requantize::Output;
 use crate::format::Family;
 use crate::kernels::convolution::Convolution;
@@ -71,6 +71,7 @@ unsafe fn depthwise_conv2d_by<const DOT: bool>(
     // What of a padded line lies in the input: elements of the line, and of the input.
     let inside = x.padding.min(reach) * c..(x.padding + x.input).min(reach) * c;
     let run = Run { conv, output: Output::new(conv.channels, conv.activation), step: x.stride * c };
+    let mut prepared = [const { None }; PREPARED];
     let mut table = [zeros.as_ptr(); TAPS];
     let mut rows = output.chunks_exact_mut(x.output * c);
     for image in input.chunks_exact(image_bytes) {
@@ -102,7 +103,7 @@ unsafe fn depthwise_conv2d_by<const DOT: bool>(
             }
             // SAFETY: `assumed` holds. Each pointer of the table leads to a line that reaches to the last tap of the row's
             // last window, whose first window's tap it is. With `DOT` the core has the instructions.
-            unsafe { run.pixels::<DOT>(&table[..taps], x.output, row) };
+            unsafe { run.pixels::<DOT>(&table[..taps], &mut prepared, row) };
         }
     }
 }

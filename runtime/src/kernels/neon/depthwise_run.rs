@@ -17,81 +17,134 @@ pub(super) struct Run<'a> {
     pub step: usize,
 }
 
-/// A block of channels of a run.
+/// Blocks of channels whose constants are prepared once for all rows; they live on the stack, 448 bytes each.
+pub(super) const PREPARED: usize = 16;
+
+/// What the rows of a block of channels share.
+pub(super) struct Prepared {
+    /// Constants of the channels; in memory, since weights and sums fill the registers.
+    four: [Four; 4],
+    /// Weights of nine taps, or of three columns of them, four registers each.
+    w: [I8x16; 12],
+}
+
+/// A block of channels of one row.
 #[derive(Clone, Copy)]
 struct Block<'a> {
     /// The first window's taps.
     table: &'a [*const i8],
-    /// Pixels.
-    count: usize,
     /// First channel.
     first: usize,
     /// The first pixel's outputs of these channels.
     out: *mut i8,
+    prepared: &'a Prepared,
+    /// `prepared.four`, of which the compiler does not know so: it is loaded when it is needed.
+    four: *const [Four; 4],
 }
 
 impl Run<'_> {
-    /// All channels of `count` pixels.
+    /// All channels of a row. `prepared` is `None` at first, and then what the rows before left.
     ///
     /// # Safety
-    /// Each pointer of `table` is valid for reads of c bytes, and again `step` bytes on for each further pixel; `out`
-    /// has `count` pixels; the convolution has c ≥ 8 channels and weights for them and the table. With `DOT` the core has
-    /// the dot-product instructions.
-    pub unsafe fn pixels<const DOT: bool>(&self, table: &[*const i8], count: usize, out: &mut [i8]) {
+    /// Each pointer of `table` is valid for reads of c bytes, and again `step` bytes on for each further pixel of the row;
+    /// `out` has as many pixels; the convolution has c ≥ 8 channels and weights for them and the table. With `DOT` the core
+    /// has the dot-product instructions.
+    pub unsafe fn pixels<const DOT: bool>(
+        &self,
+        table: &[*const i8],
+        prepared: &mut [Option<Prepared>; PREPARED],
+        out: &mut [i8],
+    ) {
         let c = self.conv.c_out;
         let lanes = if c < 16 { 8 } else { 16 };
+        let mut slots = prepared.iter_mut();
         for first in (0..c).step_by(lanes) {
             // The last block overlaps the one before it: bytes that are written twice are the same.
             let first = first.min(c - lanes);
-            let block = Block { table, count, first, out: out.as_mut_ptr().wrapping_add(first) };
+            let out = out.as_mut_ptr().wrapping_add(first);
+            let mut own = None;
+            let slot = slots.next().unwrap_or(&mut own);
             // SAFETY: the caller's promise; channels first..first + lanes exist.
             unsafe {
                 match (lanes, self.output.left) {
-                    (16, false) => self.block::<DOT, false, 16>(block),
-                    (16, true) => self.block::<DOT, true, 16>(block),
-                    (_, false) => self.block::<DOT, false, 8>(block),
-                    (_, true) => self.block::<DOT, true, 8>(block),
+                    (16, false) => self.block::<DOT, false, 16>(table, slot, first, out),
+                    (16, true) => self.block::<DOT, true, 16>(table, slot, first, out),
+                    (_, false) => self.block::<DOT, false, 8>(table, slot, first, out),
+                    (_, true) => self.block::<DOT, true, 8>(table, slot, first, out),
                 }
             }
         }
     }
 
-    /// `LANES` channels.
+    /// `LANES` channels from channel `first` on.
     ///
     /// # Safety
-    /// As [`Self::pixels`]; the channels exist.
-    unsafe fn block<const DOT: bool, const LEFT: bool, const LANES: usize>(&self, block: Block<'_>) {
-        // SAFETY: the caller's promise: four records for every four channels.
+    /// As [`Self::pixels`]; the channels exist, and `prepared` is for them.
+    unsafe fn block<const DOT: bool, const LEFT: bool, const LANES: usize>(
+        &self,
+        table: &[*const i8],
+        prepared: &mut Option<Prepared>,
+        first: usize,
+        out: *mut i8,
+    ) {
+        let window = self.conv.window;
+        let nine = table.len() == 9;
+        let next_to = self.step == self.conv.c_out && window.x.dilation == 1 && window.y.kernel == 3;
+        let columns = DOT && nine && next_to;
+        // SAFETY: the caller's promises.
         unsafe {
-            let records = self.conv.channels.as_ptr().add(block.first);
-            // Half a block has records for as many lanes: the upper ones repeat the lower.
-            let four: [Four; 4] = core::array::from_fn(|quad| Four::load(records.add(4 * quad % LANES)));
-            // In memory: weights and sums fill the registers.
-            let four = only_after(four[0].bias, four.as_ptr().cast::<[Four; 4]>());
-            let window = self.conv.window;
-            let columns = self.step == self.conv.c_out && window.x.dilation == 1;
-            match <&[*const i8; 9]>::try_from(block.table) {
-                Ok(_) if DOT && columns && window.y.kernel == 3 => {
-                    self.columns::<LEFT, LANES>(block, four);
-                }
-                Ok(table) => self.nine_taps::<LEFT, LANES>(block, table, four),
-                Err(_) => self.taps::<LEFT, LANES>(block, four),
+            let prepared = prepared.get_or_insert_with(|| self.prepare::<LANES>(nine, columns, first));
+            let four = only_after(prepared.four[0].bias, &raw const prepared.four);
+            let block = Block { table, first, out, prepared, four };
+            if columns {
+                self.columns::<LEFT, LANES>(block);
+            } else if nine {
+                self.nine_taps::<LEFT, LANES>(block);
+            } else {
+                self.taps::<LEFT, LANES>(block);
             }
+        }
+    }
+
+    /// Constants of `LANES` channels from channel `first` on, weights for `nine` taps or for `columns` alone.
+    ///
+    /// # Safety
+    /// The channels exist; with `nine` they have weights for so many taps.
+    #[inline(never)]
+    unsafe fn prepare<const LANES: usize>(&self, nine: bool, columns: bool, first: usize) -> Prepared {
+        let c = self.conv.c_out;
+        // SAFETY: the caller's promise: four records for every four channels, and `LANES` weights a tap.
+        unsafe {
+            let records = self.conv.channels.as_ptr().add(first);
+            // Half a block has records for as many lanes: the upper ones repeat the lower.
+            let four = core::array::from_fn(|quad| Four::load(records.add(4 * quad % LANES)));
+            let tap = |tap: usize| load_lanes::<LANES>(self.conv.weights.as_ptr().add(first + tap * c));
+            let mut w = [splat8(0); 12];
+            if columns {
+                for (kx, w) in w.chunks_exact_mut(4).enumerate() {
+                    w.copy_from_slice(&gather::<LANES>([0, 3, 6].map(|row| tap(row + kx)), splat8(0)));
+                }
+            } else if nine {
+                for (i, w) in w[..9].iter_mut().enumerate() {
+                    *w = tap(i);
+                }
+            }
+            Prepared { four, w }
         }
     }
 
     /// Any taps.
     ///
     /// # Safety
-    /// As [`Self::block`]; `four` is valid.
-    unsafe fn taps<const LEFT: bool, const LANES: usize>(&self, block: Block<'_>, four: *const [Four; 4]) {
-        let Block { table, count, first, mut out } = block;
+    /// As [`Self::block`].
+    unsafe fn taps<const LEFT: bool, const LANES: usize>(&self, block: Block<'_>) {
+        let Block { table, first, mut out, four, .. } = block;
         let c = self.conv.c_out;
         let mut offset = first;
         // SAFETY: the caller's promise: `LANES` channels of every tap, and weights for them.
         unsafe {
             let value = |tap: usize, offset: usize| load_lanes::<LANES>(table[tap].wrapping_add(offset));
-            for _ in 0..count {
+            for _ in 0..self.conv.window.x.output {
                 let mut w = self.conv.weights.as_ptr().add(first);
                 let mut acc = biases(four);
                 for pair in 0..table.len() / 2 {
@@ -112,20 +165,15 @@ impl Run<'_> {
     /// Nine taps, unrolled, with the weights in registers.
     ///
     /// # Safety
-    /// As [`Self::taps`]; `table` is the block's.
-    unsafe fn nine_taps<const LEFT: bool, const LANES: usize>(
-        &self,
-        block: Block<'_>,
-        table: &[*const i8; 9],
-        four: *const [Four; 4],
-    ) {
+    /// As [`Self::block`]; there are nine.
+    #[inline(always)]
+    unsafe fn nine_taps<const LEFT: bool, const LANES: usize>(&self, block: Block<'_>) {
         let c = self.conv.c_out;
-        let (mut offset, mut out) = (block.first, block.out);
-        // SAFETY: the caller's promise: `LANES` channels of every tap, and weights for them.
+        let Block { table, first: mut offset, mut out, prepared, four } = block;
+        let w = prepared.w;
+        // SAFETY: the caller's promise: `LANES` channels of every tap.
         unsafe {
-            let weights = self.conv.weights.as_ptr().add(block.first);
-            let w: [I8x16; 9] = core::array::from_fn(|tap| load_lanes::<LANES>(weights.add(tap * c)));
-            for _ in 0..block.count {
+            for _ in 0..self.conv.window.x.output {
                 // One number that moves, rather than nine pointers.
                 offset = opaque(offset);
                 let value = |tap: usize| load_lanes::<LANES>(table[tap].wrapping_add(offset));
@@ -145,32 +193,30 @@ impl Run<'_> {
     /// # Safety
     /// As [`Self::taps`]; the table is 3 × 3 pixels next to one another in each row, the step is one pixel, and the core
     /// has the dot-product instructions.
-    unsafe fn columns<const LEFT: bool, const LANES: usize>(&self, block: Block<'_>, four: *const [Four; 4]) {
+    #[inline(always)]
+    unsafe fn columns<const LEFT: bool, const LANES: usize>(&self, block: Block<'_>) {
         let c = self.conv.c_out;
-        let mut out = block.out;
-        // SAFETY: the caller's promise: `LANES` channels of every tap, and weights for them; `count` pixels have
-        // count + 2 columns.
+        let Block { table, first, mut out, prepared, four } = block;
+        let w = prepared.w;
+        // SAFETY: the caller's promise: `LANES` channels of every tap; a row of pixels has two more columns.
         unsafe {
-            let rows = [0, 3, 6].map(|tap| block.table[tap].wrapping_add(block.first));
+            let rows = [0, 3, 6].map(|tap| table[tap].wrapping_add(first));
             let column = |i: usize| {
-                gather::<LANES>(rows.map(|row| load_lanes::<LANES>(row.wrapping_add(i * c))), splat8(0))
+                let rows = rows.map(|row| load_lanes::<LANES>(row.wrapping_add(i * c)));
+                // Zero weights meet the fourth byte.
+                gather::<LANES>(rows, rows[2])
             };
-            let weights = self.conv.weights.as_ptr().add(block.first);
-            let w: [[I8x16; 4]; 3] = core::array::from_fn(|kx| {
-                let rows = [0, 3, 6].map(|tap| load_lanes::<LANES>(weights.add((tap + kx) * c)));
-                gather::<LANES>(rows, splat8(0))
-            });
             let mut columns = [column(0), column(1), column(1)];
             let mut pixel = 0;
             loop {
                 // By threes, so that no column changes its registers.
                 for turn in 0..3 {
-                    if pixel == block.count {
+                    if pixel == self.conv.window.x.output {
                         return;
                     }
                     columns[(turn + 2) % 3] = column(pixel + 2);
                     let mut acc = biases(four);
-                    for (kx, w) in w.iter().enumerate() {
+                    for (kx, w) in w.chunks_exact(4).enumerate() {
                         for quad in 0..LANES / 4 {
                             acc[quad] = dot(acc[quad], w[quad], columns[(turn + kx) % 3][quad]);
                         }

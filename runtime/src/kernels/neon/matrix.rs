@@ -5,7 +5,7 @@
 //! 2 · 127 · 128 < 2¹⁵) and SADALP widens the sum: 6 instructions for 32 products. With it one SDOT does 16 products.
 
 use super::lanes::{I8x16, I32x4, add_pairs, mul_high, mul_low, pairs, splat32, spread_high, spread_low};
-use super::memory::{load, load_two_words, load_word, store, store_half, store_word};
+use super::memory::{load, load_biases, load_two_words, load_word, store, store_half, store_word};
 use super::requantize::{Four, Output};
 use super::steps::{dot_lane, dot_rows, multiply_rows, multiply_rows_twice, only_after};
 use crate::format::ChannelRecord;
@@ -143,7 +143,7 @@ impl Matrix<'_> {
     ) {
         // SAFETY: the caller's promises: 4 · R records; weights and activations.
         unsafe {
-            let bias = core::array::from_fn(|r| Four::load(channels.add(4 * r)).bias);
+            let bias = core::array::from_fn(|r| load_biases(channels.add(4 * r)));
             let acc = if DOT {
                 self.dot::<SPLIT, P, R>(x, weights, bias)
             } else {

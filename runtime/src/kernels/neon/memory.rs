@@ -75,6 +75,36 @@ pub(super) unsafe fn load_two_words(from: *const i8) -> [I8x16; 2] {
     return unsafe { [load_word(from), load_word(from.add(4))] };
 }
 
+/// The first words of four channel records, their biases (LD4).
+///
+/// In assembly, since the compiler takes three loads for every word of which it does not need the neighbours.
+///
+/// # Safety
+/// `from` is valid for reads of four records.
+#[inline(always)]
+pub(super) unsafe fn load_biases(from: *const ChannelRecord) -> I32x4 {
+    #[cfg(target_arch = "aarch64")]
+    {
+        let biases;
+        // SAFETY: four records are 64 bytes, valid by the caller's promise.
+        unsafe {
+            core::arch::asm!(
+                "ld4 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{from}]",
+                from = in(reg) from,
+                out("v0") biases,
+                out("v1") _,
+                out("v2") _,
+                out("v3") _,
+                options(pure, readonly, nostack, preserves_flags)
+            );
+        }
+        biases
+    }
+    // SAFETY: as above.
+    #[cfg(not(target_arch = "aarch64"))]
+    return unsafe { load_channels(from)[0] };
+}
+
 /// The words of four channel records: biases, multipliers, offsets, and shift, left shift and zeros in bytes (LD4).
 ///
 /// # Safety
