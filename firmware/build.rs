@@ -103,7 +103,8 @@ fn emit_memory(out_dir: &Path, memory: &Table) -> Result<(), String> {
     let stack_bytes = integer(memory, "stack_bytes")?;
     let inside = (flash..flash + flash_bytes).contains(&plan);
     let code_bytes = if inside { plan - flash } else { flash_bytes };
-    let images = [("runner", code_bytes), ("app", flash_bytes), ("bench", flash_bytes), ("selftest", flash_bytes)];
+    let images =
+        [("runner", code_bytes), ("app", flash_bytes), ("bench", flash_bytes), ("selftest", flash_bytes)];
     for (image, flash_bytes) in images {
         let folder = out_dir.join(image);
         fs::create_dir_all(&folder).map_err(|e| e.to_string())?;

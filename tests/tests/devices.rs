@@ -83,7 +83,8 @@ fn core_equals_the_host(core: Core) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), plan(core.family())).unwrap();
     let report = emulator::run_plan(core, file.path(), &suite.inputs, false).unwrap();
-    assert_eq!(report.kernels, core.family().name());
+    // `neon-dotprod` is chosen at run time.
+    assert!(report.kernels.starts_with(core.family().name()), "{}", report.kernels);
     require_equal(&format!("{core} ({})", report.board), suite, &report.outputs);
 }
 

@@ -3,7 +3,7 @@
 //! - The compiler: [`import`] (ONNX to [`graph`]), [`simplify`], [`calibrate`], [`quantize`] (to [`network`]), [`plan`]
 //!   (arena), [`pack`] (weight order), [`emit`] (bytes of a plan, and back). [`evaluate`] is the float graph's slow truth.
 //! - Running: [`engine`] (host or emulated core), [`emulator`] (images under qemu), [`boards`] (the board table).
-//! - Networks to measure with: [`reference`], built in code.
+//! - Networks to measure with: [`mod@reference`], built in code.
 //! - Commands: [`commands`] (one file each), [`console`], [`lineage`], [`process`].
 
 pub mod boards;

@@ -1,5 +1,5 @@
-//! One output element of a convolution, in any order of weights: what is left over where a variant's kernels have no fast
-//! way. Short rather than fast, since every image of a variant holds it.
+//! One output element of a convolution, in any order of weights: what is left over where the dsp kernels have no
+//! fast way. Short rather than fast, since every image holds it.
 
 use crate::kernels::convolution::Convolution;
 use crate::kernels::window::Window;

@@ -50,7 +50,7 @@ impl Axis {
     }
 
     /// Output positions whose taps all lie inside the input.
-    #[cfg(any(kernels_dsp, kernels_helium, kernels_neon, kernels_scalar, test))]
+    #[cfg(any(kernels_dsp, kernels_helium, kernels_neon, test))]
     pub fn inside(&self) -> Range<usize> {
         let low = self.padding.div_ceil(self.stride.max(1)).min(self.output);
         let room = (self.input + self.padding).checked_sub((self.kernel - 1) * self.dilation + 1);
@@ -73,6 +73,18 @@ impl Axis {
     #[inline]
     pub fn is_inside(&self, start: i32) -> bool {
         start >= 0 && start + (((self.kernel - 1) * self.dilation) as i32) < self.input as i32
+    }
+
+    /// Input positions inside the window of output position `o`, without dilation.
+    #[inline]
+    pub fn positions(&self, o: usize) -> Range<usize> {
+        let start = self.start(o);
+        let taps = self.taps_inside(start);
+        if taps.is_empty() {
+            return 0..0;
+        }
+        let at = |tap: usize| (start + tap as i32) as usize;
+        at(taps.start)..at(taps.end)
     }
 
     /// Number of taps before one that lies `distance` or more past the first.

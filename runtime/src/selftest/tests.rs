@@ -54,6 +54,10 @@ fn helium_equals_portable() {
 #[test]
 fn neon_equals_portable() {
     passes(&kernels_in!("neon", Family::Neon, modules::neon));
+    #[cfg(target_arch = "aarch64")]
+    if !std::arch::is_aarch64_feature_detected!("dotprod") {
+        return;
+    }
     passes(&kernels::DOTPROD);
 }
 

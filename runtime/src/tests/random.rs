@@ -19,11 +19,6 @@ impl Bytes {
         self.fill_stored(&mut bytes, flips);
         bytes
     }
-
-    /// Weights: activations without −128.
-    pub fn weights(&mut self, len: usize) -> Vec<i8> {
-        self.stored(len, [0; 2])
-    }
 }
 
 /// Lowest and highest output.

@@ -74,7 +74,7 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     Ok(Report { schema: 1, board: board.name, plan, log, blinks })
 }
 
-/// The plan itself, or that of a model folder or of a [`reference`] network in the order of the board's kernels.
+/// The plan itself, or that of a model folder or of a [`mod@reference`] network in the order of the board's kernels.
 pub fn plan_for(model: &Path, board: &Board, console: Console) -> Result<PathBuf> {
     if !model.is_dir() && reference::find(model).is_none() {
         return Ok(model.to_owned());

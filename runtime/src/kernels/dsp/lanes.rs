@@ -93,17 +93,20 @@ instruction! {
 }
 
 instruction! {
+    #[cfg(not(target_arch = "arm"))]
     /// acc + (a · b) >> 32 of the 64-bit product.
     fn smmla(a: i32, b: i32, acc: i32) -> i32 = "smmla {out}, {a}, {b}, {acc}",
     acc.wrapping_add(((i64::from(a) * i64::from(b)) >> 32) as i32)
 }
 
 instruction! {
+    #[cfg(not(target_arch = "arm"))]
     /// Clamps to −128..=127.
     fn ssat8(x: i32) -> i32 = "ssat {out}, #8, {x}", x.clamp(-128, 127)
 }
 
 instruction! {
+    #[cfg(not(target_arch = "arm"))]
     /// x >> n, rounding down, for n in 0..=31. The operator's own shift masks n first.
     fn asr(x: i32, n: u32) -> i32 = "asr {out}, {x}, {n}", x >> (n & 31)
 }

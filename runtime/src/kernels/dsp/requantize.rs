@@ -1,9 +1,10 @@
-//! The rounding rule of [`crate::requantize`] in three instructions where no left shift and no bounds of the layer's
-//! own are needed: SMMLA onto the constant that holds zero point and rounding, arithmetic shift, saturation.
+//! The bounds of a layer's outputs, and a model of how the kernels' instructions apply the rounding rule of
+//! [`crate::requantize`]: SMMLA onto the constant that holds zero point and rounding, arithmetic shift, saturation.
 
+#[cfg(not(target_arch = "arm"))]
 use super::lanes::{asr, smmla, ssat8};
-use crate::format::ChannelRecord;
-use crate::requantize::shift_left_saturating;
+#[cfg(not(target_arch = "arm"))]
+use crate::{format::ChannelRecord, requantize::shift_left_saturating};
 
 /// Bounds of a layer's outputs.
 #[derive(Clone, Copy)]
@@ -24,17 +25,10 @@ impl Bounds {
     }
 
     /// Requantizes one accumulator.
-    #[inline(always)]
+    #[cfg(not(target_arch = "arm"))]
     pub fn requantize(&self, acc: i32, channel: &ChannelRecord) -> i8 {
-        let acc = if channel.left == 0 { acc } else { saturate(acc, channel.left) };
+        let acc = shift_left_saturating(acc, channel.left);
         let q = ssat8(asr(smmla(acc, channel.multiplier, channel.offset), channel.shift.into()));
         q.max(self.low).min(self.high) as i8
     }
-}
-
-/// Out of line: scales of ¼ and more are rare, and the left shift would cost a register and space everywhere.
-#[cold]
-#[inline(never)]
-fn saturate(acc: i32, left: u8) -> i32 {
-    shift_left_saturating(acc, left)
 }

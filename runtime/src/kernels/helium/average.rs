@@ -6,7 +6,7 @@ use core::ops::Range;
 use super::helium_core;
 use crate::format::{MeanParams, Pool2dParams};
 use crate::kernels::portable;
-use crate::kernels::window::{Axis, Window};
+use crate::kernels::window::Window;
 use crate::requantize::requantize;
 
 /// Channels of a sum.
@@ -34,7 +34,7 @@ pub(crate) fn average_pool2d(
     for image in input.chunks_exact(window.image(channels)) {
         for oy in 0..y.output {
             for ox in 0..x.output {
-                let (rows, columns) = (positions(&y, oy), positions(&x, ox));
+                let (rows, columns) = (y.positions(oy), x.positions(ox));
                 let Some(pixel) = pixels.next() else { return };
                 let inside = (rows.len() * columns.len()) as i32;
                 let padding = if params.count_padding == 1 { taps - inside } else { 0 };
@@ -153,15 +153,4 @@ unsafe fn add_pixels(from: *const i8, pitch: usize, count: usize, lanes: usize, 
             *sum += i32::from(unsafe { *from.add(pixel * pitch + lane) });
         }
     }
-}
-
-/// Input positions inside the window of output position `o`, of an axis without dilation.
-fn positions(axis: &Axis, o: usize) -> Range<usize> {
-    let start = axis.start(o);
-    let taps = axis.taps_inside(start);
-    if taps.is_empty() {
-        return 0..0;
-    }
-    let at = |tap: usize| (start + tap as i32) as usize;
-    at(taps.start)..at(taps.end)
 }

@@ -3,15 +3,13 @@
 //! A window whose rows lie in the input, each a run of whole words, is read where it is; any other is gathered into
 //! scratch memory (im2col) first. The product takes both, since a pixel says how far apart its runs are.
 
-use core::ops::Range;
-
 use super::gather::Gather;
 use super::matrix::{Matrix, Pixel};
 use super::requantize::Output;
 use crate::format::Family;
 use crate::kernels::convolution::Convolution;
 use crate::kernels::portable;
-use crate::kernels::window::{Axis, Window};
+use crate::kernels::window::Window;
 
 /// Pixels at a time, and windows in scratch memory.
 const PIXELS: usize = 4;
@@ -83,7 +81,8 @@ unsafe fn conv2d_by<const DOT: bool>(
         unsafe { tile.multiply_direct::<DOT>(images * pixels, conv.c_in) };
         return;
     }
-    let inside_x = if x.dilation == 1 { whole_windows(&x) } else { 0..0 };
+    let rows = scratch.as_mut_ptr();
+    let inside_x = if x.dilation == 1 { x.inside() } else { 0..0 };
     for image in input.chunks_exact(conv.window.image(conv.c_in)) {
         for oy in 0..y.output {
             let top = y.start(oy);
@@ -110,7 +109,7 @@ unsafe fn conv2d_by<const DOT: bool>(
                 // windows of `pitch` bytes and the slack behind the last; `count` is below that, and the product reads
                 // scratch before it is filled again. There are as many outputs as windows.
                 unsafe {
-                    let row = scratch.as_mut_ptr().add(tile.count * pitch);
+                    let row = rows.add(tile.count * pitch);
                     let pixel = if inside {
                         let first = (top as usize * x.input + left as usize) * conv.c_in;
                         if in_place {
@@ -131,14 +130,6 @@ unsafe fn conv2d_by<const DOT: bool>(
     }
     // SAFETY: what is left was pushed.
     unsafe { tile.finish::<DOT>() };
-}
-
-/// Output positions whose windows lie inside the input as a whole, of an axis without dilation.
-fn whole_windows(axis: &Axis) -> Range<usize> {
-    let stride = axis.stride.max(1);
-    let room = (axis.input + axis.padding).checked_sub(axis.kernel);
-    let end = room.map_or(0, |room| room / stride + 1).min(axis.output);
-    axis.padding.div_ceil(stride).min(end)..end
 }
 
 /// Pixels on their way to the product.
@@ -211,26 +202,6 @@ impl Tile<'_> {
                 }
                 (at, out) = (at.wrapping_add(PIXELS * bytes), out.wrapping_add(PIXELS * self.c_out));
                 rest -= count;
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn whole_windows_have_all_taps_inside(
-            input in 1usize..12, output in 1usize..8, kernel in 1usize..9, stride in 1usize..4, padding in 0usize..14,
-        ) {
-            let axis = Axis { input, output, kernel, stride, dilation: 1, padding };
-            let whole = whole_windows(&axis);
-            for o in 0..output {
-                prop_assert_eq!(whole.contains(&o), axis.taps_inside(axis.start(o)).len() == kernel);
             }
         }
     }

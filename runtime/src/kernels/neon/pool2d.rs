@@ -1,10 +1,8 @@
 //! Averages over windows, sixteen channels at a time; the formula is in [`crate::ops::AveragePool2d`]. The loops over a block
 //! are plain: the compiler turns them into vector instructions.
 
-use core::ops::Range;
-
 use crate::format::Pool2dParams;
-use crate::kernels::window::{Axis, Window};
+use crate::kernels::window::Window;
 
 /// Channels in a block.
 const BLOCK: usize = 16;
@@ -23,7 +21,7 @@ pub(crate) fn average_pool2d(
     for image in input.chunks_exact(window.image(channels).max(1)) {
         for (oy, ox) in (0..y.output).flat_map(|oy| (0..x.output).map(move |ox| (oy, ox))) {
             let Some(pixel) = pixels.next() else { return };
-            let (rows, columns) = (positions(&y, oy), positions(&x, ox));
+            let (rows, columns) = (y.positions(oy), x.positions(ox));
             let inside = (rows.len() * columns.len()) as i32;
             let count = if params.count_padding == 1 { window.taps() as i32 } else { inside };
             let padding = (count - inside).wrapping_mul(zero_point.into());
@@ -54,20 +52,13 @@ fn add(sums: &mut [i32; BLOCK], elements: &[i8]) {
     }
 }
 
-/// Input positions inside the window of output position `o`.
-fn positions(axis: &Axis, o: usize) -> Range<usize> {
-    let start = axis.start(o);
-    let taps = axis.taps_inside(start);
-    let at = |tap: usize| (start + tap as i32) as usize;
-    if taps.is_empty() { 0..0 } else { at(taps.start)..at(taps.end) }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::kernels::portable;
+    use crate::kernels::window::Axis;
     use crate::tests::random::{Bytes, activation};
 
     proptest! {

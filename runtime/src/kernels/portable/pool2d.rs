@@ -2,11 +2,9 @@
 //!
 //! One output at a time: a few instructions an element, and little code.
 
-use core::ops::Range;
-
 use super::sum::sum;
 use crate::format::Pool2dParams;
-use crate::kernels::window::{Axis, Window};
+use crate::kernels::window::Window;
 
 /// Averages over windows of `input` `[n, h, w, channels]`.
 #[inline]
@@ -98,9 +96,9 @@ fn for_each_output(
     let mut input = input;
     while !input.is_empty() {
         for oy in 0..y.output {
-            let rows = positions(&y, oy);
+            let rows = y.positions(oy);
             for ox in 0..x.output {
-                let columns = positions(&x, ox);
+                let columns = x.positions(ox);
                 let start = rows.start * pitch.0 + columns.start * pitch.1;
                 for start in start..start + channels {
                     let Some(out) = outputs.next() else { return };
@@ -110,16 +108,4 @@ fn for_each_output(
         }
         input = input.get(window.image(channels)..).unwrap_or_default();
     }
-}
-
-/// Input positions inside the window of output position `o`, of an axis without dilation.
-#[inline]
-fn positions(axis: &Axis, o: usize) -> Range<usize> {
-    let start = axis.start(o);
-    let taps = axis.taps_inside(start);
-    if taps.is_empty() {
-        return 0..0;
-    }
-    let at = |tap: usize| (start + tap as i32) as usize;
-    at(taps.start)..at(taps.end)
 }
