@@ -101,7 +101,7 @@ fn equal_the_host(core: Core, boards: &[Board]) {
         let report = emulator::run_on_first(boards, file.path(), &reference.inputs.bytes, false).unwrap();
         let place = format!("{} on {}", reference.name, report.board);
         assert_eq!((report.samples, report.self_test.as_str()), (SAMPLES, "passed"), "{place}");
-        assert_eq!(report.kernels, core.family().name(), "{place}");
+        assert!(report.kernels.starts_with(core.family().name()), "{}", report.kernels);
         assert_eq!(sha256(&report.outputs), reference.hash, "{place}");
     }
 }
