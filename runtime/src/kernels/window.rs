@@ -150,6 +150,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(crate::kernels::cases::config())]
+
         #[test]
         fn taps_inside_are_those_that_read_the_input(
             input in 1usize..12, output in 1usize..8, kernel in 1usize..9, stride in 1usize..4,

@@ -57,11 +57,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::kernels::portable;
     use crate::kernels::window::Axis;
+    use crate::kernels::{cases, portable};
     use crate::tests::random::{Bytes, activation};
 
     proptest! {
+        #![proptest_config(cases::config())]
+
         #[test]
         fn average_pool2d_equals_portable(
             sizes in proptest::array::uniform2((1usize..8, 1usize..7, 1usize..6, 1usize..4, 0usize..7)),
