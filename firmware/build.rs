@@ -15,6 +15,11 @@ fn main() {
     println!("cargo::rerun-if-env-changed=STILL8_BOARD");
     println!("cargo::rustc-check-cfg=cfg(board, values(\"mps2\", \"nrf51\", \"stm32f4\"))");
     emit_instruction_set();
+    println!("cargo::rustc-check-cfg=cfg(portable_kernels)");
+    println!("cargo::rerun-if-env-changed=STILL8_CORE");
+    if env::var("STILL8_CORE").is_ok_and(|core| core == "portable") {
+        println!("cargo::rustc-cfg=portable_kernels");
+    }
     if let Err(message) = generate() {
         println!("cargo::error={message}");
     }

@@ -19,7 +19,7 @@ pub fn settings<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Settings
 /// chosen at run time, those of this core run as well.
 pub fn passes(settings: Settings, memory: &mut [Align16]) -> bool {
     log_line!("still8 {} on {}, {} kernels", env!("CARGO_PKG_VERSION"), constants::NAME, kernels::NAME);
-    #[cfg(all(target_arch = "aarch64", not(target_os = "none")))]
+    #[cfg(all(target_arch = "aarch64", not(target_os = "none"), not(portable_kernels)))]
     if std::arch::is_aarch64_feature_detected!("dotprod") {
         log_line!("dot-product kernels:");
         // SAFETY: the core has the instructions.

@@ -10,7 +10,7 @@ use crate::runner::{Fault, Host, Kernels};
 
 /// The fastest kernels for the core that the process runs on.
 pub fn kernels() -> Kernels {
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", not(portable_kernels)))]
     if std::arch::is_aarch64_feature_detected!("dotprod") {
         // SAFETY: the table is used only here, where the instructions were found.
         static OPERATORS: still8::OpTable = still8::OpTable::new(unsafe { still8::ops::all_dotprod() });
