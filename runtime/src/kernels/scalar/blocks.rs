@@ -3,6 +3,8 @@
 //!
 //! For layers whose channels have no left shift; [`requantize`](super::requantize) explains the product by halves.
 
+#[cfg(all(target_arch = "arm", narrow_multiply))]
+use super::requantize::high_word;
 use crate::format::ChannelRecord;
 
 /// What [`blocks`] reads and writes; the order of the fields is that of its stack.
@@ -45,21 +47,9 @@ unsafe extern "C" fn one_pixel(blocks: &Blocks) {
                  uxth r4, r3
                  asrs r3, r3, #16
                  uxth r6, r5
-                 lsrs r5, r5, #16
-                 mov r7, r4
-                 muls r7, r6, r7
-                 lsrs r7, r7, #16
-                 muls r6, r3, r6
-                 adds r6, r6, r7
-                 muls r4, r5, r4
-                 muls r3, r5, r3
-                 uxth r7, r6
-                 asrs r6, r6, #16
-                 adds r4, r4, r7
-                 asrs r4, r4, #16
-                 adds r3, r3, r6
-                 adds r3, r3, r4
-                 ldmia r1!, {{r4, r5}}
+                 lsrs r5, r5, #16\n",
+                high_word!(),
+                "\nldmia r1!, {{r4, r5}}
                  adds r3, r3, r4
                  asrs r3, r5
                  cmp r3, lr

@@ -96,8 +96,33 @@ struct End {
     high: i32,
 }
 
-/// Requantizes from `acc` up to its end. The product's high word comes from four products of 16-bit halves: with a = 2¹⁶·A + a', m = 2¹⁶·M + m' it is
-/// A·M + (middle >> 16) + ((a'·M + (middle & 0xffff)) >> 16), middle = A·m' + (a'·m' >> 16), and no sum leaves 32 bits.
+/// The instructions that multiply a sum by m: r3 becomes the high word of the product, from the halves of the sum in r3 (the
+/// upper one, signed) and r4, and those of m in r5 and r6. They change r4, r6 and r7.
+///
+/// With a sum of 2¹⁶·A + a and an m of 2¹⁶·M + μ it is A·M + (middle >> 16) + ((a·M + (middle & 0xffff)) >> 16), where middle =
+/// A·μ + (a·μ >> 16), and no sum leaves 32 bits.
+#[cfg(all(target_arch = "arm", narrow_multiply))]
+macro_rules! high_word {
+    () => {
+        "mov r7, r4
+         muls r7, r6, r7
+         lsrs r7, r7, #16
+         muls r6, r3, r6
+         adds r6, r6, r7
+         muls r4, r5, r4
+         muls r3, r5, r3
+         uxth r7, r6
+         asrs r6, r6, #16
+         adds r4, r4, r7
+         asrs r4, r4, #16
+         adds r3, r3, r6
+         adds r3, r3, r4"
+    };
+}
+#[cfg(all(target_arch = "arm", narrow_multiply))]
+pub(super) use high_word;
+
+/// Requantizes from `acc` up to its end.
 ///
 /// # Safety
 /// As [`write`]; there is at least one output.
@@ -122,19 +147,7 @@ unsafe extern "C" fn write_narrow(acc: *const i32, channel: *const ChannelRecord
         "asrs r3, r3, #16",
         "uxth r6, r5",
         "lsrs r5, r5, #16",
-        "mov r7, r4",
-        "muls r7, r6, r7",
-        "lsrs r7, r7, #16",
-        "muls r6, r3, r6",
-        "adds r6, r6, r7",
-        "muls r4, r5, r4",
-        "muls r3, r5, r3",
-        "uxth r7, r6",
-        "asrs r6, r6, #16",
-        "adds r4, r4, r7",
-        "asrs r4, r4, #16",
-        "adds r3, r3, r6",
-        "adds r3, r3, r4",
+        high_word!(),
         "ldmia r1!, {{r4, r5}}",
         "adds r3, r3, r4",
         // The lowest byte of the word is the shift.

@@ -9,6 +9,8 @@
 //!
 //! [`requantize`](super::requantize) explains the product by halves.
 
+#[cfg(all(target_arch = "arm", narrow_multiply))]
+use super::requantize::high_word;
 use crate::format::ChannelRecord;
 use crate::requantize::requantize;
 
@@ -74,22 +76,10 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
     // From the sum in r3, the halves of m in r6 and r5.
     macro_rules! round {
         () => {
-            "uxth r4, r3
-             asrs r3, r3, #16
-             mov r7, r4
-             muls r7, r6, r7
-             lsrs r7, r7, #16
-             muls r6, r3, r6
-             adds r6, r6, r7
-             muls r4, r5, r4
-             muls r3, r5, r3
-             uxth r7, r6
-             asrs r6, r6, #16
-             adds r4, r4, r7
-             asrs r4, r4, #16
-             adds r3, r3, r6
-             adds r3, r3, r4
-             adds r3, r3, r0
+            concat!(
+                "uxth r4, r3\nasrs r3, r3, #16\n",
+                high_word!(),
+                "\nadds r3, r3, r0
              asrs r3, r1
              cmp r3, r12
              bge 8f
@@ -100,6 +90,7 @@ pub(super) unsafe extern "C" fn rows(rows: &Rows) {
              mov r3, lr
              9:
              strb r3, [r2]"
+            )
         };
     }
     macro_rules! next {
