@@ -425,22 +425,6 @@ fn usage_errors_of_run() {
 }
 
 #[test]
-fn nan_in_an_input_is_counted_and_warned_of() {
-    let desk = Desk::new();
-    desk.plan();
-    let mut values = noise(2 * ELEMENTS, 1);
-    values[5] = f32::NAN;
-    values[90] = f32::NAN;
-    values[100] = f32::INFINITY;
-    desk.npy("nan.npy", &[2, 2, 6, 6], Values::Float(values));
-    let ended = desk.run(&["run", "net.s8", "--input", "nan.npy", "--json"]).done();
-    assert!(ended.stderr.contains("warning: 2 input values are NaN"), "{}", ended.stderr);
-    let report = ended.json();
-    assert_eq!(report["nan"], 2);
-    assert!(report["saturated"].as_u64().unwrap() >= 1, "{report}");
-}
-
-#[test]
 fn validate_says_what_it_lacks() {
     let desk = Desk::new();
     desk.plan();
