@@ -99,6 +99,14 @@ pub(super) fn depthwise_case() -> impl Strategy<Value = Case> {
     )
 }
 
+/// An image of 4 × 4 pixels of 16 channels under 3 × 3 taps with padding all round: as a convolution with one group, as a
+/// depthwise one with 16.
+pub(super) fn padded_case(groups: usize) -> Case {
+    let axis = Axis { input: 4, output: 4, kernel: 3, stride: 1, dilation: 1, padding: 1 };
+    let activation = (i8::MIN, i8::MAX);
+    Case { n: 1, axes: [axis; 2], c_in: 16, c_out: 16, groups, zero_point: -3, activation, seed: 1 }
+}
+
 impl Case {
     /// The kernel, and the portable one, as a convolution with weights in `family`'s order.
     pub fn conv2d(&self, family: Family, kernel: Kernel) -> Result<(), TestCaseError> {

@@ -68,6 +68,8 @@ unsafe fn depthwise_conv2d_by<const DOT: bool>(
     let (zeros, lines) = scratch.split_at_mut(line_bytes);
     zeros.fill(conv.zero_point);
     lines.fill(conv.zero_point);
+    // One pointer for all lines: the table keeps some while others are written.
+    let lines = lines.as_mut_ptr();
     // What of a padded line lies in the input: elements of the line, and of the input.
     let inside = x.padding.min(reach) * c..(x.padding + x.input).min(reach) * c;
     let run = Run { conv, output: Output::new(conv.channels, conv.activation), step: x.stride * c };
@@ -89,12 +91,17 @@ unsafe fn depthwise_conv2d_by<const DOT: bool>(
                     let from = &image[iy * x.input * c..][..x.input * c];
                     line = from.as_ptr();
                     if padded {
-                        let slot = &mut lines[iy % y.kernel * line_bytes..][..line_bytes];
+                        let slot = lines.wrapping_add(iy % y.kernel * line_bytes);
                         if iy >= next {
-                            slot[inside.clone()].copy_from_slice(&from[..inside.len()]);
+                            let from = &from[..inside.len()];
+                            // SAFETY: `assumed` holds: scratch has y.kernel lines of `line_bytes` bytes, `inside` lies in
+                            // each, and the input lies elsewhere.
+                            unsafe {
+                                slot.add(inside.start).copy_from_nonoverlapping(from.as_ptr(), from.len());
+                            }
                             next = iy + 1;
                         }
-                        line = slot.as_ptr();
+                        line = slot;
                     }
                 }
                 for (kx, entry) in table[ky * x.kernel..][..x.kernel].iter_mut().enumerate() {

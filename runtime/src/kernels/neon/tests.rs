@@ -182,3 +182,10 @@ fn accumulators_wrap_alike() {
         cases::accumulators_wrap_alike(Family::Neon, fully_connected_dotprod);
     }
 }
+
+/// Pointers into scratch memory must stay valid while other parts of it are written, which Miri checks.
+#[test]
+fn padded_windows_equal_portable() {
+    cases::padded_case(1).conv2d(Family::Neon, neon::conv2d).unwrap();
+    cases::padded_case(16).depthwise_conv2d(Family::Neon, neon::depthwise_conv2d).unwrap();
+}

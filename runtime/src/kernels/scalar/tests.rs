@@ -48,3 +48,10 @@ proptest! {
 fn accumulators_wrap_alike() {
     cases::accumulators_wrap_alike(Family::Scalar, scalar::fully_connected);
 }
+
+/// Pointers into scratch memory must stay valid while other parts of it are written, which Miri checks.
+#[test]
+fn padded_windows_equal_portable() {
+    cases::padded_case(1).conv2d(Family::Scalar, scalar::conv2d).unwrap();
+    cases::padded_case(16).depthwise_conv2d(Family::Scalar, scalar::depthwise_conv2d).unwrap();
+}
