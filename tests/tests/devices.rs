@@ -135,7 +135,7 @@ fn describe(network: &Network, op: &Op) -> String {
     };
     let tensor = |&tensor: &usize| {
         let tensor = &network.tensors[tensor];
-        format!("{:?} zero point {}", tensor.shape, tensor.zero_point)
+        format!("{:?} zero point {}", tensor.shape, tensor.quantization.zero_point)
     };
     let inputs: Vec<String> = op.inputs.iter().map(tensor).collect();
     format!("{} {:?} ({} → {}) {parameters}", op.name, op.kind.code(), inputs.join(", "), tensor(&op.output))

@@ -5,7 +5,7 @@
 
 use ndarray::{ArrayD, Axis, IxDyn, Slice};
 
-use crate::graph::{Graph, Node, Op, Window};
+use crate::graph::{Graph, Node, Op, Reduction, Tap, Window};
 
 /// Every value of the graph by its id; `None` for those that no node computes. `inputs` in the graph's order.
 ///
@@ -37,13 +37,29 @@ pub fn evaluate_node(node: &Node, operands: &[&ArrayD<f32>], shape: &[usize]) ->
         Op::MatMul => mat_mul(operands, shape),
         Op::ScaleOffset => ArrayD::from_shape_fn(shape, |i| x[&i] * operands[1][i[1]] + operands[2][i[1]]),
         Op::Clip { low, high } => x.mapv(|x| x.max(*low).min(*high)),
-        Op::Add => x + operands[1],
+        Op::Map(function) => x.mapv(|x| function.apply(x.into()) as f32),
+        Op::PRelu => {
+            ArrayD::from_shape_fn(shape, |i| if x[&i] < 0.0 { x[&i] * operands[1][i[1]] } else { x[&i] })
+        }
+        Op::Add => broadcast(operands, shape, |a, b| a + b),
+        Op::Sub => broadcast(operands, shape, |a, b| a - b),
+        Op::Mul => broadcast(operands, shape, |a, b| a * b),
+        Op::BatchMatMul => batch_mat_mul(x, operands[1], shape),
         Op::MaxPool { window } => pool(x, *window, shape, |taps, _| taps.fold(f64::NEG_INFINITY, f64::max)),
         Op::AveragePool { window, count_padding } => pool(x, *window, shape, |taps, inside| {
             let count = if *count_padding { window.kernel[0] * window.kernel[1] } else { inside };
             taps.sum::<f64>() / count as f64
         }),
-        Op::Mean { axes } => mean(x, axes).into_shape_with_order(shape).expect("same elements"),
+        Op::Reduce { reduction, axes } => {
+            standard(&reduce(x, *reduction, axes)).into_shape_with_order(shape).expect("same elements")
+        }
+        Op::ArgMax { axis, last } => {
+            let largest = x.map_axis(Axis(*axis), |lane| arg_max(lane.iter().copied(), *last) as f32);
+            standard(&largest).into_shape_with_order(shape).expect("same elements")
+        }
+        Op::Gather { axis, indices } => standard(&x.select(Axis(*axis), indices)),
+        Op::Resize { rows, columns } => resize(x, rows, columns, shape),
+        Op::LayerNorm { epsilon } => layer_norm(operands, *epsilon),
         Op::Reshape => standard(x).into_shape_with_order(shape).expect("same elements"),
         Op::Transpose { permutation } => standard(&x.view().permuted_axes(permutation.clone()).to_owned()),
         Op::Pad { before, value, .. } => pad(x, before, *value, shape),
@@ -147,13 +163,80 @@ fn pool(
     ArrayD::from_shape_vec(shape, output).expect("one value an output position")
 }
 
-fn mean(x: &ArrayD<f32>, axes: &[usize]) -> ArrayD<f32> {
-    let mut sums = x.mapv(f64::from);
+fn reduce(x: &ArrayD<f32>, reduction: Reduction, axes: &[usize]) -> ArrayD<f32> {
+    let mut reduced = x.mapv(f64::from);
     for &axis in axes {
-        sums = sums.sum_axis(Axis(axis)).insert_axis(Axis(axis));
+        let along = match reduction {
+            Reduction::Mean | Reduction::Sum => reduced.sum_axis(Axis(axis)),
+            Reduction::Max => reduced.fold_axis(Axis(axis), f64::NEG_INFINITY, |a, b| a.max(*b)),
+        };
+        reduced = along.insert_axis(Axis(axis));
     }
     let count: usize = axes.iter().map(|&axis| x.shape()[axis]).product();
-    sums.mapv(|sum| (sum / count as f64) as f32)
+    let divisor = if reduction == Reduction::Mean { count as f64 } else { 1.0 };
+    reduced.mapv(|x| (x / divisor) as f32)
+}
+
+/// Index of the largest; of equal ones the first or the last.
+fn arg_max(values: impl Iterator<Item = f32>, last: bool) -> usize {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (i, x) in values.enumerate() {
+        if x > best.1 || (last && x == best.1) {
+            best = (i, x);
+        }
+    }
+    best.0
+}
+
+fn broadcast(operands: &[&ArrayD<f32>], shape: &[usize], f: impl Fn(f32, f32) -> f32) -> ArrayD<f32> {
+    let [a, b] = [0, 1].map(|i| operands[i].broadcast(shape).expect("shapes fit"));
+    ndarray::Zip::from(a).and(b).map_collect(|&a, &b| f(a, b))
+}
+
+fn batch_mat_mul(a: &ArrayD<f32>, b: &ArrayD<f32>, shape: &[usize]) -> ArrayD<f32> {
+    let (&[.., m, k], Some(&p)) = (a.shape(), b.shape().last()) else { panic!("matrices have two axes") };
+    let [a, b] = [a, b].map(|x| standard(x).into_raw_vec_and_offset().0);
+    let mut output = Vec::with_capacity(shape.iter().product());
+    for (a, b) in a.chunks_exact(m * k).zip(b.chunks_exact(k * p)) {
+        for (row, column) in (0..m).flat_map(|row| (0..p).map(move |column| (row, column))) {
+            let products = (0..k).map(|i| f64::from(a[row * k + i]) * f64::from(b[i * p + column]));
+            output.push(products.sum::<f64>() as f32);
+        }
+    }
+    ArrayD::from_shape_vec(shape, output).expect("leading axes are equal")
+}
+
+fn resize(x: &ArrayD<f32>, rows: &[Tap], columns: &[Tap], shape: &[usize]) -> ArrayD<f32> {
+    let [_, _, h, w] = planes(x.shape());
+    let data = standard(x).into_raw_vec_and_offset().0;
+    let between = |a: f64, b: f64, tap: &Tap| a + f64::from(tap.fraction) * (b - a);
+    let mut output = Vec::with_capacity(shape.iter().product());
+    for plane in data.chunks_exact(h * w) {
+        for row in rows {
+            for column in columns {
+                let at = |y: usize| {
+                    between(plane[y * w + column.low].into(), plane[y * w + column.high].into(), column)
+                };
+                output.push(between(at(row.low), at(row.high), row) as f32);
+            }
+        }
+    }
+    ArrayD::from_shape_vec(shape, output).expect("one value an output position")
+}
+
+fn layer_norm(operands: &[&ArrayD<f32>], epsilon: f32) -> ArrayD<f32> {
+    let mut output = standard(operands[0]);
+    for mut row in output.rows_mut() {
+        let n = row.len() as f64;
+        let mean = row.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+        let variance = row.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
+        let deviation = (variance + f64::from(epsilon)).sqrt();
+        for (c, x) in row.iter_mut().enumerate() {
+            let normal = (f64::from(*x) - mean) / deviation;
+            *x = (normal * f64::from(operands[1][c]) + f64::from(operands[2][c])) as f32;
+        }
+    }
+    output
 }
 
 fn pad(x: &ArrayD<f32>, before: &[usize], value: f32, shape: &[usize]) -> ArrayD<f32> {

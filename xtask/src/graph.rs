@@ -5,6 +5,9 @@
 
 use ndarray::ArrayD;
 
+use crate::function::Function;
+use crate::quantization::Quantization;
+
 /// Index of a [`Value`].
 pub type ValueId = usize;
 
@@ -17,6 +20,17 @@ pub struct Value {
     pub shape: Vec<usize>,
     /// The contents of a constant.
     pub constant: Option<ArrayD<f32>>,
+    /// The quantization that the source file gives the value, which is kept as it is.
+    pub given: Option<Given>,
+}
+
+/// A quantization out of the source file (QDQ form).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Given {
+    /// Of an activation.
+    Activation(Quantization),
+    /// Of constant weights: one scale an output channel, symmetric. The constant holds scale · integer.
+    Weights(Vec<f32>),
 }
 
 /// One operation.
@@ -61,6 +75,10 @@ pub enum Op {
     /// x with per-channel (axis 1) scale and offset, two constants `[c]`: BatchNormalization that could not be
     /// folded, or arithmetic with per-channel constants.
     ScaleOffset,
+    /// A function of each element.
+    Map(Function),
+    /// x where it is positive, else x times the channel's (axis 1) slope, a constant `[c]`.
+    PRelu,
     /// min(max(x, low), high); Relu is low = 0, high = ∞.
     Clip {
         /// Lowest value.
@@ -68,8 +86,14 @@ pub enum Op {
         /// Highest value.
         high: f32,
     },
-    /// Sum of two values of one shape, both not constant.
+    /// Sum of two values, at least one not constant. Shapes are broadcast as numpy does it, from the last axis on.
     Add,
+    /// Difference of two values, broadcast like [`Self::Add`].
+    Sub,
+    /// Product of two values by elements, broadcast like [`Self::Add`].
+    Mul,
+    /// a `[.., m, k]` × b `[.., k, p]`, both not constant, with equal leading axes.
+    BatchMatMul,
     /// Over the window, padding ignored.
     MaxPool {
         /// The window; dilation 1.
@@ -82,11 +106,20 @@ pub enum Op {
         /// Padding counts as zeros.
         count_padding: bool,
     },
-    /// Mean over axes; the output's shape says whether they were kept. Global pools are brought into this form
-    /// (global max pools into [`Op::MaxPool`] over everything).
-    Mean {
+    /// Over axes; the output's shape says whether they were kept. Global average pools are brought into this form,
+    /// global max pools into [`Op::MaxPool`] over everything.
+    Reduce {
+        /// What is made of the elements.
+        reduction: Reduction,
         /// Axes, ascending.
         axes: Vec<usize>,
+    },
+    /// Index of the largest element along an axis; the output's shape says whether the axis was kept.
+    ArgMax {
+        /// The axis.
+        axis: usize,
+        /// Of equal elements the last one counts, not the first.
+        last: bool,
     },
     /// Same elements in the same order, the output's shape.
     Reshape,
@@ -109,11 +142,52 @@ pub enum Op {
         /// Along this axis.
         axis: usize,
     },
+    /// Element i along an axis is the input's element `indices[i]`: slices, splits, repetitions, nearest neighbours.
+    Gather {
+        /// Along this axis.
+        axis: usize,
+        /// Places in the input.
+        indices: Vec<usize>,
+    },
+    /// x `[n, c, h, w]` (or `[n, c, w]` with one row) interpolated linearly between rows and between columns.
+    Resize {
+        /// One entry an output row.
+        rows: Vec<Tap>,
+        /// One entry an output column.
+        columns: Vec<Tap>,
+    },
+    /// (x − mean) ⁄ √(variance + ε) over the last axis, times a constant `[c]`, plus a constant `[c]`.
+    LayerNorm {
+        /// ε.
+        epsilon: f32,
+    },
     /// exp(x) / Σ exp(x).
     Softmax {
         /// Along this axis.
         axis: usize,
     },
+}
+
+/// What [`Op::Reduce`] makes of the elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their mean.
+    Mean,
+    /// Their sum.
+    Sum,
+    /// The largest.
+    Max,
+}
+
+/// Where an interpolated element lies between two of the input: low + fraction · (high − low).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tap {
+    /// Index of the one before.
+    pub low: usize,
+    /// Index of the one behind.
+    pub high: usize,
+    /// In [0, 1].
+    pub fraction: f32,
 }
 
 impl Op {
@@ -123,15 +197,26 @@ impl Op {
             Self::Conv { .. } => "Conv",
             Self::MatMul => "MatMul",
             Self::ScaleOffset => "ScaleOffset",
+            Self::Map(function) => function.name(),
+            Self::PRelu => "PRelu",
             Self::Clip { .. } => "Clip",
             Self::Add => "Add",
+            Self::Sub => "Sub",
+            Self::Mul => "Mul",
+            Self::BatchMatMul => "BatchMatMul",
             Self::MaxPool { .. } => "MaxPool",
             Self::AveragePool { .. } => "AveragePool",
-            Self::Mean { .. } => "Mean",
+            Self::Reduce { reduction: Reduction::Mean, .. } => "Mean",
+            Self::Reduce { reduction: Reduction::Sum, .. } => "Sum",
+            Self::Reduce { reduction: Reduction::Max, .. } => "Max",
+            Self::ArgMax { .. } => "ArgMax",
             Self::Reshape => "Reshape",
             Self::Transpose { .. } => "Transpose",
             Self::Pad { .. } => "Pad",
             Self::Concat { .. } => "Concat",
+            Self::Gather { .. } => "Gather",
+            Self::Resize { .. } => "Resize",
+            Self::LayerNorm { .. } => "LayerNorm",
             Self::Softmax { .. } => "Softmax",
         }
     }
@@ -175,6 +260,7 @@ impl Graph {
             name: name.into(),
             shape: contents.shape().to_vec(),
             constant: Some(contents),
+            given: None,
         });
         self.values.len() - 1
     }

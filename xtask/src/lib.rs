@@ -2,6 +2,7 @@
 //!
 //! - The compiler: [`import`] (ONNX to [`graph`]), [`simplify`], [`calibrate`], [`quantize`] (to [`network`]), [`plan`]
 //!   (arena), [`pack`] (weight order), [`emit`] (bytes of a plan, and back). [`evaluate`] is the float graph's slow truth.
+//!   [`function`] and [`mod@quantization`] are what both sides of quantize name: functions of one element, and what integers mean.
 //! - Running: [`engine`] (host or emulated core), [`emulator`] (images under qemu), [`boards`] (the board table).
 //! - Networks to measure with: [`mod@reference`], built in code.
 //! - Commands: [`commands`] (one file each), [`console`], [`lineage`], [`process`].
@@ -14,6 +15,7 @@ pub mod emit;
 pub mod emulator;
 pub mod engine;
 pub mod evaluate;
+pub mod function;
 pub mod graph;
 pub mod import;
 pub mod lineage;
@@ -21,6 +23,7 @@ pub mod network;
 pub mod pack;
 pub mod plan;
 pub mod process;
+pub mod quantization;
 pub mod quantize;
 pub mod reference;
 pub mod simplify;

@@ -4,10 +4,11 @@
 //! whatever the family of the plan.
 
 use still8::format::{
-    AddParams, ChannelRecord, ConcatParams, Conv2dParams, FullyConnectedParams, MeanParams, OpCode,
+    AddParams, ChannelRecord, ConcatParams, Conv2dParams, DataType, FullyConnectedParams, MeanParams, OpCode,
     PadParams, Pool2dParams, TransposeParams,
 };
 
+use crate::quantization::Quantization;
 use crate::quantize::accumulator_bound;
 
 /// A tensor in the device's layout.
@@ -15,16 +16,20 @@ use crate::quantize::accumulator_bound;
 pub struct Tensor {
     /// `[n, h, w, c]`.
     pub shape: [usize; 4],
-    /// Real value of one step.
-    pub scale: f32,
-    /// Integer that stands for 0.
-    pub zero_point: i8,
+    /// What its integers stand for.
+    pub quantization: Quantization,
     /// The tensor whose bytes these are, where this one only has another shape.
     pub view_of: Option<usize>,
 }
 
 impl Tensor {
-    /// Number of elements, and of bytes.
+    /// An int8 tensor with bytes of its own.
+    pub fn int8(shape: [usize; 4], scale: f32, zero_point: i8) -> Self {
+        let quantization = Quantization { scale, zero_point: zero_point.into(), dtype: DataType::Int8 };
+        Self { shape, quantization, view_of: None }
+    }
+
+    /// Number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }

@@ -149,7 +149,7 @@ impl Builder {
     }
 
     fn tensor(&mut self, shape: [usize; 4], zero_point: i8) -> usize {
-        self.network.tensors.push(Tensor { shape, scale: 0.1, zero_point, view_of: None });
+        self.network.tensors.push(Tensor::int8(shape, 0.1, zero_point));
         self.network.tensors.len() - 1
     }
 
@@ -392,7 +392,7 @@ impl Builder {
             self.keep(input);
         }
         let output = self.tensor(shape, -128);
-        self.network.tensors[output].scale = 1.0 / 256.0;
+        self.network.tensors[output].quantization.scale = 1.0 / 256.0;
         let table = (0..256).map(entry).take_while(|&entry| entry > 0).collect();
         self.op(Kind::Softmax { table }, vec![input], output);
     }

@@ -3,18 +3,24 @@
 use bytemuck::{AnyBitPattern, pod_read_unaligned};
 use still8::Plan;
 use still8::format::{
-    ChannelRecord, Conv2dParams, DataRef, FullyConnectedParams, OpCode, OpRecord, SoftmaxParams, TableParams,
+    ChannelRecord, Conv2dParams, DataRef, DataType, FullyConnectedParams, OpCode, OpRecord, SoftmaxParams,
+    TableParams,
 };
 
 use crate::network::{Golden, Kind, Network, Op, Port, Tensor};
 use crate::pack;
+use crate::quantization::Quantization;
 
 /// The network of a checked plan. Names of data and scratch are left zero, weights are in plain order.
 pub fn decode(plan: &Plan<'_>) -> Network {
     let tensors = plan.tensors().iter().map(|record| Tensor {
         shape: record.shape.map(|dim| dim as usize),
-        scale: record.scale,
-        zero_point: record.zero_point as i8,
+        quantization: Quantization {
+            scale: record.scale,
+            zero_point: record.zero_point,
+            // The plan's check accepts no other numbers.
+            dtype: DataType::from_u8(record.dtype).unwrap_or(DataType::Int8),
+        },
         view_of: None,
     });
     let mut network = Network {

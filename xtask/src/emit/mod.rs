@@ -5,9 +5,9 @@ mod decode;
 use bytemuck::{Pod, bytes_of, cast_slice};
 use still8::Plan;
 use still8::format::{
-    ALIGNMENT, ChannelRecord, DataRef, DataType, FORMAT_VERSION, Family, GoldenHeader, Header, IoRecord,
-    MAGIC, MAX_RANK, OpRecord, SECTION_REQUIRED, SectionRecord, SoftmaxParams, StrRef, TableParams,
-    TensorRecord, io_kind, section,
+    ALIGNMENT, ChannelRecord, DataRef, FORMAT_VERSION, Family, GoldenHeader, Header, IoRecord, MAGIC,
+    MAX_RANK, OpRecord, SECTION_REQUIRED, SectionRecord, SoftmaxParams, StrRef, TableParams, TensorRecord,
+    io_kind, section,
 };
 use still8::plan::checksum;
 use still8_validation::{Failure, Result};
@@ -46,9 +46,9 @@ pub fn emit(network: &Network, family: Family) -> Result<Emitted> {
             Ok(TensorRecord {
                 offset: word(offset)?,
                 shape: words(tensor.shape)?,
-                zero_point: tensor.zero_point.into(),
-                scale: tensor.scale,
-                dtype: DataType::Int8 as u8,
+                zero_point: tensor.quantization.zero_point,
+                scale: tensor.quantization.scale,
+                dtype: tensor.quantization.dtype as u8,
                 reserved: [0; 3],
             })
         })

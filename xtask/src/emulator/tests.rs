@@ -33,7 +33,7 @@ fn network() -> Network {
         left: 0,
         reserved: 0,
     };
-    let tensor = |len, zero_point| Tensor { shape: [1, 1, 1, len], scale: 0.1, zero_point, view_of: None };
+    let tensor = |len, zero_point| Tensor::int8([1, 1, 1, len], 0.1, zero_point);
     let port = |name: &str, len, tensor| Port {
         name: name.into(),
         shape: vec![1, len],
@@ -186,7 +186,7 @@ fn a_large_arena_moves_cortex_m0_to_the_larger_board() {
     let case = case(Family::Portable, |network| {
         // A graph output of its own that nothing else uses makes the arena large.
         network.golden = None;
-        let wide = Tensor { shape: [1, 1, 1, 20_000], scale: 0.1, zero_point: 0, view_of: None };
+        let wide = Tensor::int8([1, 1, 1, 20_000], 0.1, 0);
         network.tensors.push(wide);
         network.inputs.push(Port {
             name: "wide".into(),

@@ -87,7 +87,7 @@ impl Scope {
             }
             Some(0) => Err(Failure::Data(format!("value `{name}` of shape {shape:?} has no elements"))),
             Some(_) => {
-                self.graph.values.push(Value { name: name.to_owned(), shape, constant: None });
+                self.graph.values.push(Value { name: name.to_owned(), shape, constant: None, given: None });
                 Ok(self.graph.values.len() - 1)
             }
         }

@@ -1,6 +1,6 @@
 //! Activation fusion: a Clip that alone reads the result of an arithmetic op becomes that op's output clamp.
 
-use crate::graph::{Graph, Op, ValueId};
+use crate::graph::{Graph, Op, Reduction, ValueId};
 
 /// A node of the graph together with the Clip behind it.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ fn clamps(op: &Op) -> bool {
             | Op::Add
             | Op::MaxPool { .. }
             | Op::AveragePool { .. }
-            | Op::Mean { .. }
+            | Op::Reduce { reduction: Reduction::Mean | Reduction::Sum, .. }
     )
 }
 

@@ -1,4 +1,4 @@
-//! Lowers the float graph, with a quantization for each value, to the int8 network in the device's layout.
+//! Lowers the float graph, by a scheme of its integers, to the int8 network in the device's layout.
 //!
 //! This file places values and moves them between layouts; `lower_ops.rs` holds the operators.
 
@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use still8::format::TransposeParams;
 use still8_validation::{Failure, Result};
 
-use super::channel::Int8;
 use super::fuse::Fused;
 use super::layout::Layout;
+use super::scheme::Scheme;
 use crate::graph::{Graph, Node, Op, ValueId};
 use crate::network::{self, Kind, Network, Port, Tensor};
+use crate::quantization::Quantization;
 
 /// A value in the int8 network.
 #[derive(Clone, Debug)]
@@ -34,10 +35,10 @@ pub struct Lowered {
 ///
 /// # Errors
 /// [`Failure::Unsupported`] names the node that has no int8 form, and why.
-pub fn lower(graph: &Graph, steps: &[Fused], params: &HashMap<ValueId, Int8>) -> Result<Lowered> {
+pub fn lower(graph: &Graph, steps: &[Fused], scheme: &Scheme) -> Result<Lowered> {
     let mut lowering = Lowering {
         graph,
-        params,
+        scheme,
         network: Network { name: graph.name.clone(), ..Network::default() },
         placed: HashMap::new(),
         op_values: Vec::new(),
@@ -56,7 +57,7 @@ pub fn lower(graph: &Graph, steps: &[Fused], params: &HashMap<ValueId, Int8>) ->
 /// State of a lowering.
 pub(super) struct Lowering<'a> {
     pub(super) graph: &'a Graph,
-    params: &'a HashMap<ValueId, Int8>,
+    pub(super) scheme: &'a Scheme,
     pub(super) network: Network,
     placed: HashMap<ValueId, Placed>,
     op_values: Vec<Option<(ValueId, Layout)>>,
@@ -112,15 +113,14 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Scale and zero point of a value.
-    pub(super) fn quantization(&self, value: ValueId) -> Int8 {
-        self.params[&value]
+    /// The quantization of a value.
+    pub(super) fn quantization(&self, value: ValueId) -> Quantization {
+        self.scheme.values[&value]
     }
 
     /// A new tensor.
-    pub(super) fn add_tensor(&mut self, shape: [usize; 4], int8: Int8) -> usize {
-        let Int8 { scale, zero_point } = int8;
-        self.network.tensors.push(Tensor { shape, scale, zero_point, view_of: None });
+    pub(super) fn add_tensor(&mut self, shape: [usize; 4], quantization: Quantization) -> usize {
+        self.network.tensors.push(Tensor { shape, quantization, view_of: None });
         self.network.tensors.len() - 1
     }
 
@@ -161,7 +161,7 @@ impl Lowering<'_> {
         &mut self,
         from: &Placed,
         layout: &Layout,
-        int8: Int8,
+        quantization: Quantization,
         name: &str,
     ) -> std::result::Result<usize, String> {
         if from.layout.same_order(layout) {
@@ -171,8 +171,8 @@ impl Lowering<'_> {
             // Two transpositions through the source's own order.
             let elements: usize = layout.device_shape().iter().product();
             let identity = Layout::identity(&[elements]);
-            let tensor = self.moved(from, &identity, int8, name)?;
-            return self.moved(&Placed { tensor, layout: identity }, layout, int8, name);
+            let tensor = self.moved(from, &identity, quantization, name)?;
+            return self.moved(&Placed { tensor, layout: identity }, layout, quantization, name);
         };
         if shape.len() > 4 {
             return Err(format!(
@@ -185,7 +185,7 @@ impl Lowering<'_> {
         let axes: Vec<u8> =
             (0..pad).chain(permutation.iter().map(|&axis| axis + pad)).map(|axis| axis as u8).collect();
         let input = self.view(from.tensor, four(&shape));
-        let output = self.add_tensor(four(&moved), int8);
+        let output = self.add_tensor(four(&moved), quantization);
         let params = TransposeParams { permutation: [axes[0], axes[1], axes[2], axes[3]] };
         self.push(format!("{name}/transpose"), Kind::Transpose(params), vec![input], output, None);
         Ok(output)

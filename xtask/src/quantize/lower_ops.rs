@@ -5,12 +5,13 @@ use still8::format::{
     PadParams, Pool2dParams,
 };
 
-use super::channel::{Int8, multiplier, quantize_channel};
+use super::channel::{self, multiplier};
 use super::fuse::Fused;
 use super::layout::Layout;
 use super::lower::{Lowering, four};
-use crate::graph::{Node, Op, ValueId, Window};
+use crate::graph::{Node, Op, Reduction, ValueId, Window};
 use crate::network::Kind;
+use crate::quantization::Quantization;
 
 /// Why a node has no int8 form.
 type Lowers<T = ()> = Result<T, String>;
@@ -34,7 +35,7 @@ impl Lowering<'_> {
                 let params = pool(*window, *count_padding, activation)?;
                 self.pool(step, node, Kind::AveragePool2d(params))
             }
-            Op::Mean { axes } => self.mean(step, node, axes, activation),
+            Op::Reduce { reduction: Reduction::Mean, axes } => self.mean(step, node, axes, activation),
             Op::Reshape => {
                 let placed = self.placed(node.inputs[0])?;
                 self.alias(step.output, placed.tensor, placed.layout);
@@ -48,13 +49,14 @@ impl Lowering<'_> {
             Op::Pad { before, value, .. } => self.pad(step, node, before, *value),
             Op::Concat { axis } => self.concat(step, node, *axis),
             Op::Softmax { axis } => self.softmax(step, node, *axis),
+            _ => Err("it has no integer form".to_owned()),
         }
     }
 
     /// The output clamp in the output's own integers.
     fn activation(&self, step: &Fused) -> (i8, i8) {
         let int8 = self.quantization(step.output);
-        step.clip.map_or((-128, 127), |(low, high)| (int8.quantize(low), int8.quantize(high)))
+        step.clip.map_or((-128, 127), |(low, high)| (int8.quantize_i8(low), int8.quantize_i8(high)))
     }
 
     fn shape(&self, value: ValueId) -> &[usize] {
@@ -107,30 +109,26 @@ impl Lowering<'_> {
         }
     }
 
-    fn weights(&self, node: &Node) -> Lowers<Vec<f32>> {
-        self.floats(node, 1)?.ok_or_else(|| "it has no weights".to_owned())
-    }
-
-    /// Int8 rows `[c_out][k]` and channel records; `weight(o, i)` is a weight of output channel o.
+    /// Integer rows `[c_out][k]` and channel records; `index(o, i)` is the place of weight i of output channel o in the
+    /// float constant.
     fn rows(
         &self,
         node: &Node,
         step: &Fused,
         (c_out, k): (usize, usize),
-        weight: impl Fn(usize, usize) -> f32,
-        bias: Option<Vec<f32>>,
+        index: impl Fn(usize, usize) -> usize,
     ) -> Lowers<(Vec<i8>, Vec<ChannelRecord>)> {
-        let input = self.quantization(node.inputs[0]);
-        let output = self.quantization(step.output);
+        let (input, output) = (self.quantization(node.inputs[0]), self.quantization(step.output));
+        let bias = self.floats(node, 2)?;
+        let quantized = &self.scheme.weights[&step.output];
         let mut weights = Vec::with_capacity(c_out * k);
         let mut channels = Vec::with_capacity(c_out);
         for o in 0..c_out {
-            let row: Vec<f32> = (0..k).map(|i| weight(o, i)).collect();
+            let row: Vec<i8> = (0..k).map(|i| quantized.integers[index(o, i)]).collect();
             let bias = bias.as_ref().map_or(0.0, |bias| bias[o]);
-            let channel = quantize_channel(&row, bias, input, output)
-                .map_err(|why| format!("output channel {o}: {why}"))?;
-            weights.extend(channel.weights);
-            channels.push(channel.record);
+            let record = channel::record(&row, quantized.scales[o], bias, &input, &output);
+            channels.push(record.map_err(|why| format!("output channel {o}: {why}"))?);
+            weights.extend(row);
         }
         Ok((weights, channels))
     }
@@ -143,16 +141,14 @@ impl Lowering<'_> {
         groups: usize,
         activation: (i8, i8),
     ) -> Lowers {
-        let weights = self.weights(node)?;
-        let bias = self.floats(node, 2)?;
         let c_in = self.shape(node.inputs[0])[1];
         let c_out = self.shape(step.output)[1];
         let taps = window.kernel[0] * window.kernel[1];
         let per_group = c_in / groups;
         let k = taps * per_group;
         // The source's order is [c_out][c_in / groups][taps], ours [c_out][taps][c_in / groups].
-        let weight = |o: usize, i: usize| weights[(o * per_group + i % per_group) * taps + i / per_group];
-        let (rows, channels) = self.rows(node, step, (c_out, k), weight, bias)?;
+        let index = |o: usize, i: usize| (o * per_group + i % per_group) * taps + i / per_group;
+        let (rows, channels) = self.rows(node, step, (c_out, k), index)?;
         let params = conv_params(window, groups, activation)?;
         let input = self.spatial_input(node.inputs[0])?;
         let kind = if groups == c_in && groups > 1 {
@@ -167,19 +163,17 @@ impl Lowering<'_> {
     }
 
     fn matmul(&mut self, step: &Fused, node: &Node, activation: (i8, i8)) -> Lowers {
-        let weights = self.weights(node)?;
-        let bias = self.floats(node, 2)?;
         let shape = self.shape(node.inputs[0]).to_vec();
         let k = *shape.last().ok_or("its input is a scalar")?;
-        let c_out = weights.len() / k.max(1);
+        let c_out = self.shape(step.output).last().copied().unwrap_or(1);
         let rows_in = shape.iter().product::<usize>() / k.max(1);
         let out_shape = self.shape(step.output).to_vec();
         if rows_in == 1 {
             // Any order of the input will do: the weights follow it.
             let placed = self.placed(node.inputs[0])?;
             let source = placed.layout.source_indices();
-            let weight = |o: usize, i: usize| weights[source[i] * c_out + o];
-            let (weights, channels) = self.rows(node, step, (c_out, k), weight, bias)?;
+            let index = |o: usize, i: usize| source[i] * c_out + o;
+            let (weights, channels) = self.rows(node, step, (c_out, k), index)?;
             let (activation_min, activation_max) = activation;
             let params = FullyConnectedParams {
                 weights: NOTHING,
@@ -192,8 +186,7 @@ impl Lowering<'_> {
             let kind = Kind::FullyConnected { params, weights, channels };
             self.emit(step, node, kind, vec![input], [1, 1, 1, c_out], Layout::identity(&out_shape));
         } else {
-            let (weights, channels) =
-                self.rows(node, step, (c_out, k), |o, i| weights[i * c_out + o], bias)?;
+            let (weights, channels) = self.rows(node, step, (c_out, k), |o, i| i * c_out + o)?;
             let kind = Kind::Conv2d { params: conv_params(POINT, 1, activation)?, weights, channels };
             let input = self.require(node.inputs[0], &Layout::identity(&shape), [1, 1, rows_in, k])?;
             self.emit(step, node, kind, vec![input], [1, 1, rows_in, c_out], Layout::identity(&out_shape));
@@ -203,10 +196,8 @@ impl Lowering<'_> {
 
     /// A depthwise convolution of one tap.
     fn scale_offset(&mut self, step: &Fused, node: &Node, activation: (i8, i8)) -> Lowers {
-        let scale = self.weights(node)?;
-        let c = scale.len();
-        let bias = self.floats(node, 2)?;
-        let (weights, channels) = self.rows(node, step, (c, 1), |o, _| scale[o], bias)?;
+        let c = self.shape(node.inputs[1]).iter().product();
+        let (weights, channels) = self.rows(node, step, (c, 1), |o, _| o)?;
         let params = conv_params(POINT, c, activation)?;
         let input = self.spatial_input(node.inputs[0])?;
         let kind = if c == 1 {
@@ -220,7 +211,7 @@ impl Lowering<'_> {
 
     fn clip(&mut self, step: &Fused, node: &Node, (low, high): (f32, f32)) -> Lowers {
         let (from, to) = (self.quantization(node.inputs[0]), self.quantization(step.output));
-        let entry = |q: i8| to.quantize(from.dequantize(q).max(low).min(high));
+        let entry = |q: i8| to.quantize_i8(from.dequantize(q.into()).max(low).min(high));
         let table: Vec<i8> = (i8::MIN..=i8::MAX).map(entry).collect();
         let placed = self.placed(node.inputs[0])?;
         let shape = self.network.tensors[placed.tensor].shape;
@@ -229,11 +220,11 @@ impl Lowering<'_> {
     }
 
     /// The tensor in another quantization, by a table where it has not got that one already.
-    fn requantized(&mut self, tensor: usize, from: Int8, to: Int8, node: &Node) -> usize {
+    fn requantized(&mut self, tensor: usize, from: Quantization, to: Quantization, node: &Node) -> usize {
         if from == to {
             return tensor;
         }
-        let table = (i8::MIN..=i8::MAX).map(|q| to.quantize(from.dequantize(q))).collect();
+        let table = (i8::MIN..=i8::MAX).map(|q| to.quantize_i8(from.dequantize(q.into()))).collect();
         let output = self.add_tensor(self.network.tensors[tensor].shape, to);
         self.push(format!("{}/requantize", node.name), Kind::Table { table }, vec![tensor], output, None);
         output
@@ -287,7 +278,7 @@ impl Lowering<'_> {
         for (i, &axis) in layout.order().iter().enumerate() {
             padding[first + i] = narrow(before[axis])?;
         }
-        let value = self.quantization(step.output).quantize(value);
+        let value = self.quantization(step.output).quantize_i8(value);
         let params = PadParams { before: padding, value, reserved: [0; 3] };
         self.emit(step, node, Kind::Pad(params), vec![input], shape, layout);
         Ok(())
@@ -384,8 +375,8 @@ fn pool(
 /// Factors of both inputs with the largest shift that keeps every sum within int32; the formula is in
 /// [`still8::ops::Add`].
 fn add_params(
-    inputs: [Int8; 2],
-    output: Int8,
+    inputs: [Quantization; 2],
+    output: Quantization,
     (activation_min, activation_max): (i8, i8),
 ) -> Lowers<AddParams> {
     let ratio = inputs.map(|input| f64::from(input.scale) / f64::from(output.scale));

@@ -8,6 +8,7 @@ mod lower;
 mod lower_ops;
 mod noise;
 mod params;
+pub mod scheme;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,7 +23,8 @@ use crate::graph::ValueId;
 use crate::import::{self, Imported};
 use crate::network::Network;
 use crate::simplify;
-pub use channel::{Int8, accumulator_bound};
+pub use channel::accumulator_bound;
+pub use scheme::Scheme;
 
 /// Samples on which the error of each layer is measured.
 const SQNR_SAMPLES: usize = 64;
@@ -175,8 +177,9 @@ impl Source {
             values.iter().position(|&value| value == input).map(|i| histograms[i].extremes())
         };
         let fixed = self.fixed_ranges(&settings.input_ranges, observed, &mut warnings)?;
-        let params = params::assign(graph, &steps, &ranges, &fixed, &mut warnings);
-        let mut lowered = lower::lower(graph, &steps, &params)?;
+        let quantizations = params::assign(graph, &steps, &ranges, &fixed, &mut warnings);
+        let scheme = Scheme::new(graph, &steps, quantizations, &HashMap::new())?;
+        let mut lowered = lower::lower(graph, &steps, &scheme)?;
         if !settings.name.is_empty() {
             lowered.network.name.clone_from(&settings.name);
         }

@@ -5,7 +5,6 @@ use still8_validation::Result;
 use still8_validation::data::Dataset;
 use still8_validation::oracle::Oracle;
 
-use super::channel::Int8;
 use super::golden::Reference;
 use super::lower::Lowered;
 use crate::graph::ValueId;
@@ -67,9 +66,8 @@ pub(super) fn measure(
             };
             let real: Vec<f32> = floats[*value].iter().copied().collect();
             let tensor = &network.tensors[network.ops[op].output];
-            let params = Int8 { scale: tensor.scale, zero_point: tensor.zero_point };
             for (&source, &q) in indices.iter().zip(bytes) {
-                noise[op].add(real[source], params.dequantize(q));
+                noise[op].add(real[source], tensor.quantization.dequantize(q.into()));
             }
         }
         if golden.is_none() {

@@ -5,12 +5,15 @@
 
 use std::collections::HashMap;
 
-use super::channel::Int8;
+use still8::format::DataType;
+
 use super::fuse::Fused;
-use crate::graph::{Graph, Op, ValueId};
+use crate::graph::{Given, Graph, Op, ValueId};
+use crate::quantization::Quantization;
 
 /// Quantization of a softmax's output: 0 to 255⁄256 in 256 steps.
-pub const SOFTMAX_OUTPUT: Int8 = Int8 { scale: 1.0 / 256.0, zero_point: -128 };
+pub const SOFTMAX_OUTPUT: Quantization =
+    Quantization { scale: 1.0 / 256.0, zero_point: -128, dtype: DataType::Int8 };
 
 /// Real range of a value, as calibration chose it.
 pub type Range = (f32, f32);
@@ -24,7 +27,7 @@ pub fn assign(
     ranges: &HashMap<ValueId, Range>,
     fixed: &HashMap<ValueId, Range>,
     warnings: &mut Vec<String>,
-) -> HashMap<ValueId, Int8> {
+) -> HashMap<ValueId, Quantization> {
     let mut groups = Groups::new(graph.values.len());
     let mut extra: HashMap<ValueId, Range> = HashMap::new();
     for step in steps {
@@ -67,7 +70,9 @@ pub fn assign(
     let mut params = HashMap::new();
     for &value in &values {
         let group = groups.find(value);
-        let int8 = if softmax.contains(&group) {
+        let quantization = if let Some(Given::Activation(given)) = graph.values[value].given {
+            given
+        } else if softmax.contains(&group) {
             SOFTMAX_OUTPUT
         } else {
             let (low, high) = merged.get(&group).copied().unwrap_or((0.0, 0.0));
@@ -75,9 +80,9 @@ pub fn assign(
                 let name = &graph.values[value].name;
                 warnings.push(format!("`{name}` is 0 on all calibration data: its scale is set to 1"));
             }
-            Int8::covering(low, high)
+            Quantization::int8(low, high)
         };
-        params.insert(value, int8);
+        params.insert(value, quantization);
     }
     params
 }

@@ -21,7 +21,7 @@ fn is_identity(graph: &Graph, node: &Node) -> bool {
             Op::Reshape => true,
             Op::Transpose { permutation } => permutation.is_sorted(),
             Op::Clip { low, high } => *low == f32::NEG_INFINITY && *high == f32::INFINITY,
-            Op::Pad { .. } | Op::Mean { .. } => true,
+            Op::Pad { .. } | Op::Reduce { .. } => true,
             Op::Concat { .. } => node.inputs.len() == 1,
             Op::MaxPool { window } | Op::AveragePool { window, .. } => {
                 window.kernel == [1, 1] && window.stride == [1, 1] && window.padding == [0; 4]

@@ -2,7 +2,7 @@
 
 use still8_validation::Result;
 
-use crate::graph::{Op, ValueId, Window};
+use crate::graph::{Op, Reduction, ValueId, Window};
 use crate::import::call::{Call, bad, refuse};
 use crate::import::window::{kernel_shape, window};
 
@@ -34,7 +34,7 @@ pub fn global_average(call: &mut Call<'_>) -> Result<()> {
     let (x, mut shape) = spatial_input(call)?;
     let axes: Vec<_> = (2..shape.len()).collect();
     shape[2..].fill(1);
-    call.emit(Op::Mean { axes }, vec![x], shape)
+    call.emit(Op::Reduce { reduction: Reduction::Mean, axes }, vec![x], shape)
 }
 
 /// The largest over all spatial axes.

@@ -2,7 +2,7 @@
 
 use still8_validation::Result;
 
-use crate::graph::Op;
+use crate::graph::{Op, Reduction};
 use crate::import::call::Call;
 use crate::import::shapes;
 
@@ -25,5 +25,5 @@ pub fn mean(call: &mut Call<'_>) -> Result<()> {
             shape[axis] = 1;
         }
     }
-    call.emit(Op::Mean { axes }, vec![x], shape)
+    call.emit(Op::Reduce { reduction: Reduction::Mean, axes }, vec![x], shape)
 }
