@@ -9,6 +9,7 @@ mod lower_ops;
 mod noise;
 mod params;
 pub mod scheme;
+pub mod search;
 
 use std::collections::HashMap;
 use std::path::Path;
