@@ -1,7 +1,8 @@
 //! The still8 compiler, in modules that follow the data's way, and the commands around it.
 //!
 //! - The compiler: [`import`] (ONNX to [`graph`]), [`simplify`], [`calibrate`], [`quantize`] (to [`network`]), [`plan`]
-//!   (arena), [`pack`] (weight order), [`emit`] (bytes of a plan, and back). [`evaluate`] is the float graph's slow truth.
+//!   (arena), [`pack`] (weight order), [`emit`] (bytes of a plan, and back). [`evaluate`] is the float graph's slow truth,
+//!   [`float`] its fast run.
 //!   [`function`] and [`mod@quantization`] are what both sides of quantize name: functions of one element, and what integers mean.
 //! - Running: [`engine`] (host or emulated core), [`emulator`] (images under qemu), [`boards`] (the board table).
 //! - Networks to measure with: [`mod@reference`], built in code.
@@ -15,6 +16,7 @@ pub mod emit;
 pub mod emulator;
 pub mod engine;
 pub mod evaluate;
+pub mod float;
 pub mod function;
 pub mod graph;
 pub mod import;

@@ -1,6 +1,6 @@
 //! Calibration: the range of every value of the float graph over sample data.
 //!
-//! The float run is tract's. Two passes, the first for the extremes, the second for histograms between them; both
+//! Two passes, the first for the extremes, the second for histograms between them; both
 //! stream, so that memory does not grow with the number of samples.
 
 mod histogram;
@@ -10,7 +10,6 @@ use std::str::FromStr;
 
 use ndarray::ArrayD;
 use rayon::prelude::*;
-use still8_validation::oracle::Oracle;
 use still8_validation::{Failure, Result};
 
 pub use histogram::Histogram;
@@ -48,21 +47,20 @@ impl FromStr for Method {
     }
 }
 
-/// Runs `samples` samples, given by `sample`, and returns a histogram for each output of `oracle`.
+/// Runs `samples` samples through `run`, which computes the values of these names, and returns a histogram for each.
 ///
 /// `progress` is called after each sample of either pass.
 ///
 /// # Errors
 /// [`Failure::Data`] where a value becomes NaN or infinite: names the value and the sample.
 pub fn observe(
-    oracle: &Oracle,
+    names: &[String],
     samples: usize,
-    sample: impl Fn(usize) -> Vec<ArrayD<f32>> + Sync,
+    run: impl Fn(usize) -> Vec<ArrayD<f32>> + Sync,
     progress: impl Fn() + Sync,
 ) -> Result<Vec<Histogram>> {
-    let names = oracle.outputs();
     let run = |i: usize| {
-        let values = oracle.run(&sample(i));
+        let values = run(i);
         progress();
         values
     };
@@ -77,7 +75,7 @@ pub fn observe(
                     "calibration sample {i}: `{name}` becomes NaN or infinite; remove the sample or mend the model"
                 )))
             };
-            names.iter().zip(&run(i)?).map(of_value).collect::<Result<Vec<_>>>()
+            names.iter().zip(&run(i)).map(of_value).collect::<Result<Vec<_>>>()
         })
         .try_reduce(
             || vec![(0f32, 0f32); names.len()],
@@ -87,7 +85,7 @@ pub fn observe(
     (0..samples)
         .into_par_iter()
         .try_fold(empty, |mut histograms, i| {
-            for (histogram, value) in histograms.iter_mut().zip(&run(i)?) {
+            for (histogram, value) in histograms.iter_mut().zip(&run(i)) {
                 value.iter().for_each(|&x| histogram.add(x));
             }
             Ok(histograms)

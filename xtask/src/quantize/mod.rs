@@ -16,11 +16,11 @@ use std::path::Path;
 
 use ndarray::ArrayD;
 use still8_validation::data::{Dataset, InputSpec, Sample};
-use still8_validation::oracle::Oracle;
-use still8_validation::{Failure, Result, onnx};
+use still8_validation::{Failure, Result};
 
 use crate::calibrate::{self, Method};
-use crate::graph::ValueId;
+use crate::float::FloatRunner;
+use crate::graph::{Graph, ValueId};
 use crate::import::{self, Imported};
 use crate::network::Network;
 use crate::simplify;
@@ -53,7 +53,6 @@ pub struct Settings {
 pub struct Source {
     path: std::path::PathBuf,
     imported: Imported,
-    dims: Vec<(String, usize)>,
     folded: Vec<String>,
 }
 
@@ -79,7 +78,7 @@ impl Source {
     pub fn open(path: &Path, dims: &[(String, usize)]) -> Result<Self> {
         let mut imported = import::import(path, dims)?;
         let folded = simplify::simplify(&mut imported.graph);
-        Ok(Self { path: path.to_owned(), imported, dims: dims.to_vec(), folded })
+        Ok(Self { path: path.to_owned(), imported, folded })
     }
 
     /// Name, shape and, where the recipe fixes it, range of each input.
@@ -110,18 +109,13 @@ impl Source {
         };
         let mut best = (f64::NEG_INFINITY, calibrate::RANDOM_RANGES[0]);
         if specs.iter().any(|spec| spec.range.is_none()) {
-            let oracle = Oracle::load_with_dims(&self.path, &[], &self.dims)?;
+            let graph = &self.imported.graph;
+            let float = FloatRunner::new(graph, &graph.outputs);
             for range in calibrate::RANDOM_RANGES {
                 let data = Dataset::random(seed, &with(range), TRIAL_SAMPLES);
-                let output = |i| {
-                    Ok(oracle
-                        .run(&float_sample(&data, i, oracle.input_shapes()))?
-                        .iter()
-                        .flatten()
-                        .copied()
-                        .collect())
-                };
-                let outputs = (0..TRIAL_SAMPLES).map(output).collect::<Result<Vec<Vec<f32>>>>()?;
+                let outputs: Vec<Vec<f32>> = (0..TRIAL_SAMPLES)
+                    .map(|i| float.run(&float_sample(&data, i, graph)).iter().flatten().copied().collect())
+                    .collect();
                 let quantized = self.quantize(&data, settings, &Silent)?;
                 let sqnr_db = quantized.sqnr_db.iter().rev().find_map(|&db| db).unwrap_or(0.0);
                 let score = 10.0 * calibrate::relative_variation(&outputs).log10() + sqnr_db;
@@ -154,20 +148,13 @@ impl Source {
         }
         let steps = fuse::fuse_activations(graph);
 
-        let in_source = onnx::value_names(&self.path)?;
-        let values: Vec<ValueId> = graph
-            .inputs
-            .iter()
-            .copied()
-            .chain(steps.iter().map(|step| step.output))
-            // Import adds a value where it rewrites a node; such a one shares the range of what it only moves to.
-            .filter(|&value| in_source.contains(&graph.values[value].name))
-            .collect();
+        let values: Vec<ValueId> =
+            graph.inputs.iter().copied().chain(steps.iter().map(|step| step.output)).collect();
         let names: Vec<String> = values.iter().map(|&value| graph.values[value].name.clone()).collect();
-        let oracle = Oracle::load_with_dims(&self.path, &names, &self.dims)?;
-        let sample = |i: usize| float_sample(data, i, oracle.input_shapes());
+        let float = FloatRunner::new(graph, &values);
+        let sample = |i: usize| float_sample(data, i, graph);
         progress.start(2 * samples);
-        let histograms = calibrate::observe(&oracle, samples, sample, || progress.step())?;
+        let histograms = calibrate::observe(&names, samples, |i| float.run(&sample(i)), || progress.step())?;
         let ranges: HashMap<ValueId, (f32, f32)> = values
             .iter()
             .zip(&histograms)
@@ -188,7 +175,7 @@ impl Source {
         lowered.network.lineage.clone_from(&settings.lineage);
 
         let floats = (0..samples.min(SQNR_SAMPLES)).map(sample);
-        let (sqnr_db, golden) = noise::measure(&lowered, &oracle, &values, data, floats)?;
+        let (sqnr_db, golden) = noise::measure(&lowered, &float, &values, data, floats)?;
         lowered.network.golden = golden;
         Ok(Quantized { network: lowered.network, sqnr_db, warnings, folded: self.folded.clone() })
     }
@@ -241,16 +228,17 @@ pub trait Progress {
     fn step(&self);
 }
 
-/// The sample's inputs as float arrays.
-fn float_sample(data: &Dataset, i: usize, shapes: Vec<Vec<usize>>) -> Vec<ArrayD<f32>> {
-    let array = |((_, tensor), shape): (&(String, _), Vec<usize>)| {
+/// The sample's inputs as float arrays of the graph's shapes.
+fn float_sample(data: &Dataset, i: usize, graph: &Graph) -> Vec<ArrayD<f32>> {
+    let array = |((_, tensor), &input): (&(String, _), &ValueId)| {
         let tensor: &still8_validation::data::Tensor = tensor;
         let values = match tensor.sample(i) {
             Sample::Float(values) => values.to_vec(),
             // Calibration data is float: `Dataset::require_float` was asked for it.
             Sample::Int8(values) => values.iter().map(|&q| f32::from(q)).collect(),
         };
-        ArrayD::from_shape_vec(shape.clone(), values).unwrap_or_else(|_| ArrayD::zeros(shape))
+        let shape = graph.values[input].shape.as_slice();
+        ArrayD::from_shape_vec(shape, values).unwrap_or_else(|_| ArrayD::zeros(shape))
     };
-    data.inputs.iter().zip(shapes).map(array).collect()
+    data.inputs.iter().zip(&graph.inputs).map(array).collect()
 }

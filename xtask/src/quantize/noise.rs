@@ -3,10 +3,10 @@
 use ndarray::ArrayD;
 use still8_validation::Result;
 use still8_validation::data::Dataset;
-use still8_validation::oracle::Oracle;
 
 use super::golden::Reference;
 use super::lower::Lowered;
+use crate::float::FloatRunner;
 use crate::graph::ValueId;
 use crate::network::Golden;
 
@@ -29,22 +29,22 @@ impl Noise {
     }
 }
 
-/// Runs the first samples of `data` in int8, and `floats`, which are the same samples, in float; `values` are the
-/// oracle's outputs. Returns for each op the signal to quantization noise of its output in dB (`None` for ops that only move
+/// Runs the first samples of `data` in int8, and `floats`, which are the same samples, in float; `values` are what
+/// `float` returns. Returns for each op the signal to quantization noise of its output in dB (`None` for ops that only move
 /// data), and the first sample as the golden self-test.
 ///
 /// # Errors
-/// Those of [`Oracle::run`] and of [`Reference`].
+/// Those of [`Reference`].
 pub(super) fn measure(
     lowered: &Lowered,
-    oracle: &Oracle,
+    float: &FloatRunner<'_>,
     values: &[ValueId],
     data: &Dataset,
     floats: impl Iterator<Item = Vec<ArrayD<f32>>>,
 ) -> Result<(Vec<Option<f64>>, Option<Golden>)> {
     let network = &lowered.network;
     let reference = Reference::new(network)?;
-    // For each op whose output is one of the oracle's values: which one, and the source index of each element.
+    // For each op whose output is one of `values`: which one, and the source index of each element.
     let compared: Vec<Option<(usize, Vec<usize>)>> = lowered
         .op_values
         .iter()
@@ -57,8 +57,8 @@ pub(super) fn measure(
     let mut golden = None;
     let transfer = reference.transfer();
     let device = transfer.to_device(data)?;
-    for (float, int8) in floats.zip(device.bytes.chunks_exact(transfer.input_bytes())) {
-        let floats = oracle.run(&float)?;
+    for (sample, int8) in floats.zip(device.bytes.chunks_exact(transfer.input_bytes())) {
+        let floats = float.run(&sample);
         let outputs = reference.run(int8)?;
         for (op, bytes) in outputs.ops.iter().enumerate() {
             let Some((value, indices)) = &compared[op] else {
