@@ -15,7 +15,7 @@ compile_error!("plans are little-endian and read in place; big-endian hosts are 
 /// First bytes of every plan. The line ends reveal a transfer in text mode.
 pub const MAGIC: [u8; 8] = *b"still8\r\n";
 /// Version of the layout described here. Differences of earlier ones, which are read as well, stand with their records.
-pub const FORMAT_VERSION: u16 = 2;
+pub const FORMAT_VERSION: u16 = 3;
 /// Alignment of the file in memory, of its sections and of the arena, in bytes.
 pub const ALIGNMENT: usize = 16;
 /// Largest rank of a graph input or output.
@@ -419,8 +419,9 @@ pub struct Pool2dParams {
     pub padding: [u16; 2],
     /// 1: padding counts as elements that read as the zero point (average only).
     pub count_padding: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// 1: a mean halfway between two integers goes to the one away from 0, not to the upper one (average only). Zero
+    /// before format 3.
+    pub ties_away: u8,
     /// Lowest output.
     pub activation_min: i8,
     /// Highest output.

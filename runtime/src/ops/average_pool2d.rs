@@ -6,7 +6,10 @@ use crate::kernels;
 use crate::operator::{Node, Operator, split};
 use crate::ops::pool2d::{check_pool, pool_window};
 
-/// `output[n, y, x, c] = clamp(floor((2 · Σ x + count) ⁄ (2 · count)))` over the window of y and x.
+/// `output[n, y, x, c] = clamp(floor((2 · Σ x + count − t) ⁄ (2 · count)))` over the window of y and x.
+///
+/// t is 1 where `ties_away` is set and Σ x < 0, else 0: halves go up, or away from 0, as the integers of TensorFlow Lite
+/// have it.
 ///
 /// Without `count_padding` sum and count run over the window's elements inside the input; a window wholly in padding
 /// yields the zero point. With it padding counts as elements that read as the zero point. `clamp` is to the

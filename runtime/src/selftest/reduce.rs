@@ -26,7 +26,7 @@ impl Case<'_> {
             stride: pair(|a| a.stride),
             padding: pair(|a| a.padding),
             count_padding: self.random.below(2) as u8,
-            reserved: 0,
+            ties_away: self.random.below(2) as u8,
             activation_min,
             activation_max,
         };

@@ -99,7 +99,7 @@ fn pool(count_padding: u8) -> Pool2dParams {
         stride: [1, 2],
         padding: [0, 1],
         count_padding,
-        reserved: 0,
+        ties_away: 0,
         activation_min: -128,
         activation_max: 127,
     }
@@ -113,6 +113,10 @@ fn average_pool2d_counts_padding_only_where_told() {
     };
     assert_eq!(run(0), [7, -3, 4], "floor(-3.5 + 0.5); the last window is empty");
     assert_eq!(run(1), [6, -3, 4], "5.5 rounds up");
+    let away = Pool2dParams { ties_away: 1, ..pool(0) };
+    let shape = ([1, 1, 3, 1], 4);
+    let out = unary(OpCode::AveragePool2d, shape, ([1, 1, 2, 1], 4), &[8, -3, -4], |_| away);
+    assert_eq!(out, [8, -4], "-3.5 rounds away from 0");
 }
 
 #[test]

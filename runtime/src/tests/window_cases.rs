@@ -124,7 +124,7 @@ pub(super) fn pool(code: OpCode, family: Family, random: &mut Bytes) -> Case {
     let pair = |random: &mut Bytes, end| [size(random, end), size(random, end)];
     let (kernel, stride) = (pair(random, 5), pair(random, 3));
     let padding = [random.below(6) as usize, random.below(6) as usize];
-    let count_padding = random.below(2);
+    let (count_padding, ties_away) = (random.below(2), random.below(2) == 1);
     let (zero_point, activation, input) =
         (zero_point(random), activation(random), random.vec(from.iter().product()));
     let expected = indices(to).map(|[n, y, x, c]| {
@@ -145,7 +145,9 @@ pub(super) fn pool(code: OpCode, family: Family, random: &mut Bytes) -> Case {
         let q = match (code, count) {
             (OpCode::MaxPool2d, _) => inside.iter().max().copied().unwrap_or(zero_point.into()),
             (_, 0) => zero_point.into(),
-            _ => (2 * sum + count).div_euclid(2 * count),
+            // Rounded as reals are, which is another formula than the kernel's.
+            _ if ties_away => (sum as f64 / count as f64).round() as i64,
+            _ => (sum as f64 / count as f64 + 0.5).floor() as i64,
         };
         clamp(q, activation)
     });
@@ -157,7 +159,7 @@ pub(super) fn pool(code: OpCode, family: Family, random: &mut Bytes) -> Case {
         stride: stride.map(|x| x as u16),
         padding: padding.map(|x| x as u16),
         count_padding: count_padding as u8,
-        reserved: 0,
+        ties_away: ties_away.into(),
         activation_min: activation.0,
         activation_max: activation.1,
     };

@@ -316,7 +316,7 @@ impl Builder {
             stride: window.stride,
             padding: window.padding,
             count_padding: (code == OpCode::AveragePool2d && random.one_in(2)).into(),
-            reserved: 0,
+            ties_away: random.one_in(2).into(),
             activation_min: window.activation_min,
             activation_max: window.activation_max,
         };

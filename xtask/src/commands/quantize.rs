@@ -22,6 +22,9 @@ use crate::reference::{self, Reference};
 /// Samples of `--calib random:SEED`.
 const RANDOM_SAMPLES: usize = 128;
 
+/// Random samples on which a network whose quantization its file brings is measured.
+const GIVEN_SAMPLES: usize = 32;
+
 /// Options of the command.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -203,6 +206,9 @@ impl Prepared {
             (None, None) => {
                 if let Some((reference, _)) = &self.reference {
                     return Ok(reference.calibration());
+                }
+                if source.is_quantized() {
+                    return Ok(Dataset::random(0, &specs, GIVEN_SAMPLES));
                 }
                 return Err(Failure::Usage(format!(
                     "{} is a bare ONNX file: give calibration data with --calib FILE.npz, or --calib random:SEED for a first look",

@@ -10,26 +10,36 @@ use still8_validation::{Failure, Result};
 
 use super::call::{Call, refuse};
 use super::check::{Complaints, label};
-use super::constant::read_tensor;
+use super::constant::{Constant, read_tensor};
 use super::fold;
 use super::operators::OPERATORS;
 use super::order::order;
+use super::quantized;
 use super::scope::{Operand, Scope};
 use crate::graph::Graph;
 
-/// Builds the graph of `source`, whose inputs' shapes are concrete. What is not supported goes to `complaints`.
+/// Builds the graph of `source`, whose inputs' shapes are concrete, and says what the user should know. What is not
+/// supported goes to `complaints`.
 ///
 /// # Errors
 /// [`Failure::Data`] if the model is not valid, [`Failure::Unsupported`] for what belongs to no node.
-pub fn build(source: &GraphProto, opset: i64, folder: &Path, complaints: &mut Complaints) -> Result<Graph> {
+pub fn build(
+    source: &GraphProto,
+    opset: i64,
+    folder: &Path,
+    complaints: &mut Complaints,
+) -> Result<(Graph, Vec<String>)> {
     let order = order(source)?;
     let mut scope = Scope::new(source, opset);
     for input in &source.input {
-        let shape = input_shape(input)?;
-        scope.add_input(input, shape)?;
+        let (kind, shape) = input_type(input)?;
+        scope.add_input(input, kind, shape)?;
     }
     for tensor in &source.initializer {
         let contents = read_tensor(tensor, folder)?;
+        if let (Constant::Int(_), Ok(kind)) = (&contents, DataType::try_from(tensor.data_type)) {
+            scope.set_integer_type(&tensor.name, kind);
+        }
         scope.bind(&tensor.name, Operand::Constant(Rc::new(contents)));
     }
     for index in order {
@@ -55,12 +65,23 @@ pub fn build(source: &GraphProto, opset: i64, folder: &Path, complaints: &mut Co
     }
     for output in &source.output {
         match scope.operand(&output.name) {
-            Some(&Operand::Activation(id)) => scope.graph.outputs.push(id),
+            Some(&(Operand::Activation(id) | Operand::Integers(id))) => {
+                let id = scope.named_output(id, &output.name)?;
+                scope.graph.outputs.push(id);
+            }
             Some(Operand::Unknown { .. }) => {}
             _ => return refuse(format!("output `{}` is constant", output.name)),
         }
     }
-    Ok(scope.graph)
+    for &input in &scope.graph.inputs {
+        let name = &scope.graph.values[input].name;
+        if scope.integer_type(name).is_some() && scope.graph.values[input].given.is_none() {
+            return refuse(format!(
+                "input `{name}` is of integers, and no DequantizeLinear says what they stand for"
+            ));
+        }
+    }
+    Ok((scope.graph, scope.warnings))
 }
 
 /// Adds one node. `complained`: its operator is known not to be supported.
@@ -84,19 +105,25 @@ fn step(call: &mut Call<'_>, complained: bool) -> Result<()> {
     }
     if constant && fold::knows(&node.op_type) {
         let contents = fold::fold(call)?;
-        call.scope.bind(call.output_name(), Operand::Constant(Rc::new(contents)));
+        quantized::bind_constant(call, contents);
         return Ok(());
     }
-    match operator {
-        Some(operator) => (operator.build)(call),
-        None => refuse("operator supported on constants only"),
+    let Some(operator) = operator else {
+        return refuse("operator supported on constants only");
+    };
+    let integers = |name: &String| matches!(call.scope.operand(name), Some(Operand::Integers(_)));
+    if let Some(name) = node.input.iter().find(|name| integers(name))
+        && !quantized::takes_integers(&node.op_type)
+    {
+        return refuse(format!("it reads the integers `{name}`; put a DequantizeLinear before it"));
     }
+    (operator.build)(call)
 }
 
 /// What can still be said of a node when a value that it reads has no shape.
 fn step_behind_unknown(call: &mut Call<'_>, constants: &[usize], constant: bool) -> Result<()> {
     let activation = |i: usize| match call.operand(i) {
-        Some(Operand::Activation(_) | Operand::Unknown { constant: false }) => true,
+        Some(Operand::Activation(_) | Operand::Integers(_) | Operand::Unknown { constant: false }) => true,
         Some(Operand::Constant(_) | Operand::Unknown { constant: true }) | None => false,
     };
     if let Some(i) = constants.iter().find(|&&i| activation(i)) {
@@ -112,23 +139,24 @@ fn step_behind_unknown(call: &mut Call<'_>, constants: &[usize], constant: bool)
 /// Whether what `node` computes is known without running the model.
 fn all_constant(scope: &Scope, node: &NodeProto) -> bool {
     let constant = |name: &String| match scope.operand(name) {
-        Some(Operand::Activation(_) | Operand::Unknown { constant: false }) => false,
+        Some(Operand::Activation(_) | Operand::Integers(_) | Operand::Unknown { constant: false }) => false,
         Some(Operand::Constant(_) | Operand::Unknown { constant: true }) | None => true,
     };
     fold::reads_shape_only(&node.op_type) || node.input.iter().all(constant)
 }
 
-fn input_shape(input: &ValueInfoProto) -> Result<Vec<usize>> {
+/// Element type and shape of a graph input.
+fn input_type(input: &ValueInfoProto) -> Result<(DataType, Vec<usize>)> {
     let Some(type_proto::Value::TensorType(tensor)) =
         input.r#type.as_ref().and_then(|kind| kind.value.as_ref())
     else {
         return refuse(format!("input `{}` is not a tensor", input.name));
     };
     let kind = DataType::try_from(tensor.elem_type).unwrap_or(DataType::Undefined);
-    if kind != DataType::Float {
+    if !matches!(kind, DataType::Float | DataType::Int8 | DataType::Uint8) {
         let kind = kind.as_str_name();
         return refuse(format!(
-            "input `{}` is of type {kind}; export the model with float32 inputs",
+            "input `{}` is of type {kind}; export the model with float32 (or quantized int8 or uint8) inputs",
             input.name
         ));
     }
@@ -138,5 +166,6 @@ fn input_shape(input: &ValueInfoProto) -> Result<Vec<usize>> {
     };
     let shape =
         tensor.shape.iter().flat_map(|shape| &shape.dim).map(|dim| size(&dim.value)).collect::<Option<_>>();
-    shape.ok_or_else(|| Failure::Data(format!("input `{}` has no fixed shape", input.name)))
+    let shape = shape.ok_or_else(|| Failure::Data(format!("input `{}` has no fixed shape", input.name)))?;
+    Ok((kind, shape))
 }

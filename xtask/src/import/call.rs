@@ -11,7 +11,7 @@ use still8_validation::{Failure, Result};
 
 use super::constant::Constant;
 use super::scope::{Operand, Scope};
-use crate::graph::{Op, ValueId};
+use crate::graph::{Given, Op, ValueId};
 
 /// Shorthand for a node that is valid and not supported.
 pub fn refuse<T>(reason: impl Into<String>) -> Result<T> {
@@ -97,7 +97,7 @@ impl<'a> Call<'a> {
     /// Input `i`, which is computed or given.
     pub fn activation(&self, i: usize) -> Result<ValueId> {
         match self.operand(i) {
-            Some(Operand::Activation(id)) => Ok(id),
+            Some(Operand::Activation(id) | Operand::Integers(id)) => Ok(id),
             Some(_) => refuse(format!("input {i} is constant; fold it before the export")),
             None => bad(format!("input {i} is missing")),
         }
@@ -193,8 +193,39 @@ impl<'a> Call<'a> {
         let output = self.scope.add_value(self.output_name(), shape)?;
         let name = if self.node.name.is_empty() { self.output_name() } else { &self.node.name };
         self.scope.add_node(name.to_owned(), op, inputs, output);
-        self.scope.bind(self.output_name(), Operand::Activation(output));
+        self.bind_output(output);
         Ok(())
+    }
+
+    /// Binds the output's name to a value; to its integers where the node moves integers.
+    fn bind_output(&mut self, output: ValueId) {
+        let Some(Operand::Integers(input)) = self.operand(0) else {
+            return self.scope.bind(self.output_name(), Operand::Activation(output));
+        };
+        if let Some(kind) = self.input_name(0).and_then(|name| self.scope.integer_type(name)) {
+            self.scope.set_integer_type(self.output_name(), kind);
+        }
+        self.scope.graph.values[output].given = self.scope.graph.values[input].given.clone();
+        self.scope.bind(self.output_name(), Operand::Integers(output));
+    }
+
+    /// The quantization that the file gives to the weights of input `i`, whose `count` output channels lie along `axis`.
+    pub fn given_weights(&self, i: usize, axis: usize, count: usize) -> Option<Given> {
+        let scales = self.scope.scales(self.input_name(i)?)?;
+        match (scales.values.as_slice(), scales.axis) {
+            (&[scale], _) => Some(Given::Weights(vec![scale; count])),
+            (values, Some(along)) if along == axis && values.len() == count => {
+                Some(Given::Weights(values.to_vec()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Adds the constant weights of input `i` with the quantization that the file gives them.
+    pub fn add_weights(&mut self, i: usize, contents: ArrayD<f32>, given: Option<Given>) -> ValueId {
+        let id = self.add_constant(i, contents);
+        self.scope.graph.values[id].given = given;
+        id
     }
 
     /// Adds a node that computes something on the way to the output.

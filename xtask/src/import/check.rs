@@ -85,13 +85,10 @@ fn violation(attribute: &AttributeProto, fixed: Fixed) -> Option<String> {
 /// What to do about an operator, where something can be done.
 fn rewrite(operator: &str) -> Option<&'static str> {
     Some(match operator {
-        "QuantizeLinear"
-        | "DequantizeLinear"
-        | "DynamicQuantizeLinear"
-        | "QLinearConv"
-        | "QLinearMatMul"
-        | "ConvInteger"
-        | "MatMulInteger" => "quantized ONNX is not imported yet; give the float model",
+        "DynamicQuantizeLinear" | "ConvInteger" | "MatMulInteger" | "DynamicQuantizeMatMul" => {
+            "dynamic quantization has no fixed scales: quantize the float model here, or statically in QDQ form \
+             (onnxruntime.quantization.quantize_static with QuantFormat.QDQ)"
+        }
         "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "HardSwish" | "HardSigmoid" | "Swish" | "Mish"
         | "Gelu" | "Softplus" | "ThresholdedRelu" => "train the student with Relu or Clip(0, 6) instead",
         "InstanceNormalization" | "LayerNormalization" | "GroupNormalization" | "LRN" | "LpNormalization" => {

@@ -5,6 +5,7 @@ use still8_validation::Result;
 
 use super::call::{Call, bad, refuse};
 use super::constant::{Constant, read_tensor};
+use super::quantized;
 use super::scope::Operand;
 use super::shapes::{axis, flattened, permutation, reshaped, squeezed, unsqueezed};
 
@@ -22,12 +23,14 @@ pub fn knows(operator: &str) -> bool {
             | "Concat"
             | "Constant"
             | "ConstantOfShape"
+            | "DequantizeLinear"
             | "Div"
             | "Flatten"
             | "Gather"
             | "Identity"
             | "Mul"
             | "Neg"
+            | "QuantizeLinear"
             | "Reshape"
             | "Shape"
             | "Slice"
@@ -57,7 +60,13 @@ macro_rules! keep_type {
 ///
 /// # Errors
 /// If its inputs do not fit or the result is unreasonably large.
-pub fn fold(call: &Call<'_>) -> Result<Constant> {
+pub fn fold(call: &mut Call<'_>) -> Result<Constant> {
+    match call.node.op_type.as_str() {
+        "QuantizeLinear" => return quantized::fold_quantize(call),
+        "DequantizeLinear" => return quantized::fold_dequantize(call),
+        _ => {}
+    }
+    let call = &*call;
     let input = |i| match call.operand(i) {
         Some(Operand::Constant(constant)) => Ok((*constant).clone()),
         _ => bad(format!("input {i} is missing")),
@@ -115,7 +124,7 @@ fn integers(data: Vec<i64>) -> Constant {
 
 fn shape(call: &Call<'_>) -> Result<Constant> {
     let shape = match call.operand(0) {
-        Some(Operand::Activation(id)) => call.shape(id),
+        Some(Operand::Activation(id) | Operand::Integers(id)) => call.shape(id),
         Some(Operand::Constant(constant)) => constant.shape().to_vec(),
         _ => return bad("input 0 is missing"),
     };

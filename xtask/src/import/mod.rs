@@ -13,6 +13,7 @@ mod model;
 mod operators;
 mod ops;
 mod order;
+mod quantized;
 mod scope;
 mod shapes;
 mod window;

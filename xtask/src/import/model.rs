@@ -33,7 +33,8 @@ pub fn import(path: &Path, dims: &[(String, usize)]) -> Result<Imported> {
     check(&graph, &mut complaints);
     let built = pin_inputs(&mut graph, dims).and_then(|warnings| {
         let folder = path.parent().unwrap_or(Path::new(""));
-        build(&graph, opset, folder, &mut complaints).map(|graph| (graph, warnings))
+        let (graph, more) = build(&graph, opset, folder, &mut complaints)?;
+        Ok((graph, [warnings, more].concat()))
     });
     // Of a model that is unsupported and faulty, the user hears the former first, all of it.
     complaints.into_result(&graph).map_err(|failure| locate(path, failure))?;

@@ -3,7 +3,7 @@
 use still8_validation::Result;
 
 use super::call::Call;
-use super::ops;
+use super::{ops, quantized};
 
 /// An ONNX operator.
 #[derive(Debug)]
@@ -71,6 +71,13 @@ pub const OPERATORS: &[Operator] = &[
         &[1, 2],
         ops::conv::conv,
     ),
+    operator(
+        "DequantizeLinear",
+        &["axis", "block_size", "output_dtype"],
+        &[1, 2],
+        quantized::dequantize_linear,
+    )
+    .fixed(&[("block_size", Fixed::Int(0))]),
     operator("Div", &[], &[1], ops::arithmetic::div),
     operator("Dropout", &["ratio", "seed"], &[1, 2], ops::reshape::dropout),
     operator("Flatten", &["axis"], &[], ops::reshape::flatten),
@@ -90,6 +97,13 @@ pub const OPERATORS: &[Operator] = &[
     operator("Mul", &[], &[], ops::arithmetic::mul),
     operator("Pad", &["mode", "pads", "value"], &[1, 2, 3], ops::pad::pad)
         .fixed(&[("mode", Fixed::Text("constant"))]),
+    operator(
+        "QuantizeLinear",
+        &["axis", "block_size", "output_dtype", "precision", "saturate"],
+        &[1, 2],
+        quantized::quantize_linear,
+    )
+    .fixed(&[("block_size", Fixed::Int(0))]),
     operator("ReduceMean", &["axes", "keepdims", "noop_with_empty_axes"], &[1], ops::reduce::mean),
     operator("Relu", &[], &[], ops::clip::relu),
     operator("Reshape", &["allowzero"], &[1], ops::reshape::reshape),

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use ndarray::ArrayD;
+use still8_validation::onnx::pb::tensor_proto::DataType;
 use still8_validation::onnx::pb::{GraphProto, NodeProto, ValueInfoProto};
 use still8_validation::{Failure, Result};
 
@@ -16,6 +17,8 @@ use crate::graph::{Graph, Op, Value, ValueId};
 pub enum Operand {
     /// A value of the graph that is computed or given.
     Activation(ValueId),
+    /// A value of the graph that the file holds as integers of a quantization.
+    Integers(ValueId),
     /// A constant, folded.
     Constant(Rc<Constant>),
     /// What comes out of a node that is not supported, and out of what reads from it.
@@ -25,6 +28,15 @@ pub enum Operand {
     },
 }
 
+/// The scales of a constant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scales {
+    /// One, or one an element of `axis`.
+    pub values: Vec<f32>,
+    /// The axis that they lie along.
+    pub axis: Option<usize>,
+}
+
 /// The graph so far and the names in it.
 #[derive(Debug)]
 pub struct Scope {
@@ -32,7 +44,13 @@ pub struct Scope {
     pub graph: Graph,
     /// Version of the operator set.
     pub opset: i64,
+    /// What the user should know of the import.
+    pub warnings: Vec<String>,
     operands: HashMap<String, Operand>,
+    /// Element types of what the file holds as integers, by name.
+    types: HashMap<String, DataType>,
+    /// Scales of constants that a DequantizeLinear computed, by name.
+    scales: HashMap<String, Scales>,
     taken: HashSet<String>,
     reads: HashMap<String, usize>,
 }
@@ -47,7 +65,36 @@ impl Scope {
         }
         let taken = source.node.iter().flat_map(|node| node.output.clone());
         let taken = taken.chain(source.input.iter().map(|input| input.name.clone())).collect();
-        Self { graph: Graph::default(), opset, operands: HashMap::new(), taken, reads }
+        Self {
+            graph: Graph::default(),
+            opset,
+            warnings: Vec::new(),
+            operands: HashMap::new(),
+            types: HashMap::new(),
+            scales: HashMap::new(),
+            taken,
+            reads,
+        }
+    }
+
+    /// The element type of what `name` holds as integers.
+    pub fn integer_type(&self, name: &str) -> Option<DataType> {
+        self.types.get(name).copied()
+    }
+
+    /// Says which type of integers `name` holds.
+    pub fn set_integer_type(&mut self, name: &str, kind: DataType) {
+        self.types.insert(name.to_owned(), kind);
+    }
+
+    /// The scales of the dequantized constant `name`.
+    pub fn scales(&self, name: &str) -> Option<&Scales> {
+        self.scales.get(name)
+    }
+
+    /// Says which scales the constant `name` was dequantized with.
+    pub fn set_scales(&mut self, name: &str, scales: Scales) {
+        self.scales.insert(name.to_owned(), scales);
     }
 
     /// How many nodes and graph outputs read `name`.
@@ -65,14 +112,19 @@ impl Scope {
         self.operands.insert(name.to_owned(), operand);
     }
 
-    /// Adds a graph input, whose shape is concrete.
+    /// Adds a graph input, whose shape is concrete and whose elements are float32, int8 or uint8.
     ///
     /// # Errors
     /// [`Failure::Data`] if its shape is impossible.
-    pub fn add_input(&mut self, input: &ValueInfoProto, shape: Vec<usize>) -> Result<()> {
+    pub fn add_input(&mut self, input: &ValueInfoProto, kind: DataType, shape: Vec<usize>) -> Result<()> {
         let id = self.add_value(&input.name, shape)?;
         self.graph.inputs.push(id);
-        self.bind(&input.name, Operand::Activation(id));
+        if kind == DataType::Float {
+            self.bind(&input.name, Operand::Activation(id));
+        } else {
+            self.set_integer_type(&input.name, kind);
+            self.bind(&input.name, Operand::Integers(id));
+        }
         Ok(())
     }
 
@@ -117,6 +169,25 @@ impl Scope {
     /// Adds a node.
     pub fn add_node(&mut self, name: String, op: Op, inputs: Vec<ValueId>, output: ValueId) {
         self.graph.nodes.push(crate::graph::Node { name, op, inputs, output });
+    }
+
+    /// The graph output `name` that value `id` is: the value itself under that name, or a copy where it must keep its own.
+    ///
+    /// # Errors
+    /// Never for a value of the graph: its shape was accepted.
+    pub fn named_output(&mut self, id: ValueId, name: &str) -> Result<ValueId> {
+        if self.graph.values[id].name == name {
+            return Ok(id);
+        }
+        if !self.graph.inputs.contains(&id) && !self.graph.outputs.contains(&id) {
+            name.clone_into(&mut self.graph.values[id].name);
+            return Ok(id);
+        }
+        let Value { shape, given, .. } = self.graph.values[id].clone();
+        let copy = self.add_value(name, shape)?;
+        self.graph.values[copy].given = given;
+        self.add_node(name.to_owned(), Op::Reshape, vec![id], copy);
+        Ok(copy)
     }
 
     /// Marks all outputs of `node` as unknown.

@@ -41,6 +41,8 @@ pub fn fuse_activations(graph: &Graph) -> Vec<Fused> {
             && !graph.outputs.contains(&node.output)
             && let [reader] = readers[..]
             && let Op::Clip { low, high } = graph.nodes[reader].op
+            // A quantization of its own between the two rounds once more.
+            && graph.values[node.output].given.is_none()
         {
             step.clip = Some((low, high));
             step.output = graph.nodes[reader].output;

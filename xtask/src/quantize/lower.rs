@@ -98,7 +98,7 @@ impl Lowering<'_> {
                 None => {
                     let layout = Layout::identity(&value.shape);
                     let moved = self
-                        .moved(&placed, &layout, self.quantization(output), &value.name)
+                        .moved(&placed, &layout, &value.name)
                         .map_err(|why| Failure::Unsupported(format!("output `{}`: {why}", value.name)))?;
                     (moved, layout)
                 }
@@ -153,17 +153,11 @@ impl Lowering<'_> {
     ) -> std::result::Result<usize, String> {
         let placed = self.placed(value)?;
         let name = self.graph.values[value].name.clone();
-        let tensor = self.moved(&placed, layout, self.quantization(value), &name)?;
+        let tensor = self.moved(&placed, layout, &name)?;
         Ok(self.view(tensor, shape))
     }
 
-    fn moved(
-        &mut self,
-        from: &Placed,
-        layout: &Layout,
-        quantization: Quantization,
-        name: &str,
-    ) -> std::result::Result<usize, String> {
+    fn moved(&mut self, from: &Placed, layout: &Layout, name: &str) -> std::result::Result<usize, String> {
         if from.layout.same_order(layout) {
             return Ok(from.tensor);
         }
@@ -171,8 +165,8 @@ impl Lowering<'_> {
             // Two transpositions through the source's own order.
             let elements: usize = layout.device_shape().iter().product();
             let identity = Layout::identity(&[elements]);
-            let tensor = self.moved(from, &identity, quantization, name)?;
-            return self.moved(&Placed { tensor, layout: identity }, layout, quantization, name);
+            let tensor = self.moved(from, &identity, name)?;
+            return self.moved(&Placed { tensor, layout: identity }, layout, name);
         };
         if shape.len() > 4 {
             return Err(format!(
@@ -185,7 +179,7 @@ impl Lowering<'_> {
         let axes: Vec<u8> =
             (0..pad).chain(permutation.iter().map(|&axis| axis + pad)).map(|axis| axis as u8).collect();
         let input = self.view(from.tensor, four(&shape));
-        let output = self.add_tensor(four(&moved), quantization);
+        let output = self.add_tensor(four(&moved), self.network.tensors[from.tensor].quantization);
         let params = TransposeParams { permutation: [axes[0], axes[1], axes[2], axes[3]] };
         self.push(format!("{name}/transpose"), Kind::Transpose(params), vec![input], output, None);
         Ok(output)
@@ -205,6 +199,26 @@ impl Lowering<'_> {
         let name = node.name.split(';').next().unwrap_or_default().to_owned();
         self.push(name, kind, inputs, output, Some((value, layout.clone())));
         self.placed.insert(value, Placed { tensor: output, layout });
+    }
+
+    /// Brings the input of an op that moves elements into the output's quantization for the time of `lower`.
+    pub(super) fn requantizing(
+        &mut self,
+        step: &Fused,
+        node: &Node,
+        lower: impl FnOnce(&mut Self) -> std::result::Result<(), String>,
+    ) -> std::result::Result<(), String> {
+        let input = node.inputs[0];
+        let (from, to) = (self.quantization(input), self.quantization(step.output));
+        if from == to {
+            return lower(self);
+        }
+        let placed = self.placed(input)?;
+        let tensor = self.requantized(placed.tensor, from, to, node);
+        self.placed.insert(input, Placed { tensor, layout: placed.layout.clone() });
+        let lowered = lower(self);
+        self.placed.insert(input, placed);
+        lowered
     }
 
     /// Says that `value` is held by a tensor that is there already.

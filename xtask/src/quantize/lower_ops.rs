@@ -9,6 +9,7 @@ use super::channel::{self, multiplier};
 use super::fuse::Fused;
 use super::layout::Layout;
 use super::lower::{Lowering, four};
+use super::params::{SOFTMAX_OUTPUT, moves};
 use crate::graph::{Node, Op, Reduction, ValueId, Window};
 use crate::network::Kind;
 use crate::quantization::Quantization;
@@ -20,6 +21,15 @@ const NOTHING: DataRef = DataRef { offset: 0, bytes: 0 };
 
 impl Lowering<'_> {
     pub(super) fn lower_step(&mut self, step: &Fused, node: &Node) -> Lowers {
+        match &node.op {
+            op if moves(op) && !matches!(op, Op::Concat { .. }) => {
+                self.requantizing(step, node, |lowering| lowering.lower_op(step, node))
+            }
+            _ => self.lower_op(step, node),
+        }
+    }
+
+    fn lower_op(&mut self, step: &Fused, node: &Node) -> Lowers {
         let activation = self.activation(step);
         match &node.op {
             Op::Conv { window, groups } => self.conv(step, node, *window, *groups, activation),
@@ -32,7 +42,10 @@ impl Lowering<'_> {
                 self.pool(step, node, Kind::MaxPool2d(params))
             }
             Op::AveragePool { window, count_padding } => {
-                let params = pool(*window, *count_padding, activation)?;
+                // Integers out of a file are TensorFlow Lite's, which rounds halves away from 0.
+                let given = self.graph.values[step.output].given.is_some();
+                let params =
+                    Pool2dParams { ties_away: given.into(), ..pool(*window, *count_padding, activation)? };
                 self.pool(step, node, Kind::AveragePool2d(params))
             }
             Op::Reduce { reduction: Reduction::Mean, axes } => self.mean(step, node, axes, activation),
@@ -220,7 +233,13 @@ impl Lowering<'_> {
     }
 
     /// The tensor in another quantization, by a table where it has not got that one already.
-    fn requantized(&mut self, tensor: usize, from: Quantization, to: Quantization, node: &Node) -> usize {
+    pub(super) fn requantized(
+        &mut self,
+        tensor: usize,
+        from: Quantization,
+        to: Quantization,
+        node: &Node,
+    ) -> usize {
         if from == to {
             return tensor;
         }
@@ -320,7 +339,16 @@ impl Lowering<'_> {
         let entry = |d: u32| ((-scale * f64::from(d)).exp() * f64::from(1u32 << 20)).round() as u32;
         // What is past the end reads as 0.
         let table = (0..256).map(entry).take_while(|&entry| entry > 0).collect();
-        self.emit(step, node, Kind::Softmax { table }, vec![input], flat, layout);
+        let to = self.quantization(step.output);
+        if to == SOFTMAX_OUTPUT {
+            self.emit(step, node, Kind::Softmax { table }, vec![input], flat, layout);
+            return Ok(());
+        }
+        let output = self.add_tensor(flat, SOFTMAX_OUTPUT);
+        self.push(format!("{}/softmax", node.name), Kind::Softmax { table }, vec![input], output, None);
+        let table =
+            (i8::MIN..=i8::MAX).map(|q| to.quantize_i8(SOFTMAX_OUTPUT.dequantize(q.into()))).collect();
+        self.emit(step, node, Kind::Table { table }, vec![output], flat, layout);
         Ok(())
     }
 }
@@ -366,7 +394,7 @@ fn pool(
         stride: pair(window.stride)?,
         padding: pair([window.padding[0], window.padding[1]])?,
         count_padding: count_padding.into(),
-        reserved: 0,
+        ties_away: 0,
         activation_min,
         activation_max,
     })

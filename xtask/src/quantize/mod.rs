@@ -20,7 +20,7 @@ use still8_validation::{Failure, Result};
 
 use crate::calibrate::{self, Method};
 use crate::float::FloatRunner;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Given, Graph, ValueId};
 use crate::import::{self, Imported};
 use crate::network::Network;
 use crate::simplify;
@@ -86,10 +86,20 @@ impl Source {
         let graph = &self.imported.graph;
         let spec = |&input: &ValueId| {
             let value = &graph.values[input];
-            let range = ranges.get(&value.name).map(|&(low, high)| [low, high]);
+            let given = match &value.given {
+                Some(Given::Activation(given)) => Some(given.range()),
+                _ => None,
+            };
+            let range = ranges.get(&value.name).copied().or(given).map(|(low, high)| [low, high]);
             InputSpec { name: value.name.clone(), shape: value.shape.clone(), range }
         };
         graph.inputs.iter().map(spec).collect()
+    }
+
+    /// Whether the file brings the quantization of every value, so that no calibration is needed.
+    pub fn is_quantized(&self) -> bool {
+        let graph = &self.imported.graph;
+        params::all_given(graph, &fuse::fuse_activations(graph))
     }
 
     /// Random calibration samples. Inputs without a range in `specs` get the one of [`calibrate::RANDOM_RANGES`] whose

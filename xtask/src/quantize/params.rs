@@ -28,14 +28,10 @@ pub fn assign(
     fixed: &HashMap<ValueId, Range>,
     warnings: &mut Vec<String>,
 ) -> HashMap<ValueId, Quantization> {
-    let mut groups = Groups::new(graph.values.len());
+    let groups = Groups::of(graph, steps);
     let mut extra: HashMap<ValueId, Range> = HashMap::new();
     for step in steps {
-        let node = &graph.nodes[step.node];
-        for &input in node.inputs.iter().filter(|&&input| joins(graph, &node.op, input)) {
-            groups.join(input, step.output);
-        }
-        if let Op::Pad { value, .. } = node.op {
+        if let Op::Pad { value, .. } = graph.nodes[step.node].op {
             extra.insert(step.output, (value, value));
         }
     }
@@ -70,7 +66,7 @@ pub fn assign(
     let mut params = HashMap::new();
     for &value in &values {
         let group = groups.find(value);
-        let quantization = if let Some(Given::Activation(given)) = graph.values[value].given {
+        let quantization = if let Some(given) = groups.given(graph, group) {
             given
         } else if softmax.contains(&group) {
             SOFTMAX_OUTPUT
@@ -85,6 +81,19 @@ pub fn assign(
         params.insert(value, quantization);
     }
     params
+}
+
+/// Whether the source file gives every value its quantization, so that there is nothing to calibrate.
+pub fn all_given(graph: &Graph, steps: &[Fused]) -> bool {
+    let groups = Groups::of(graph, steps);
+    let softmax = |step: &Fused| matches!(graph.nodes[step.node].op, Op::Softmax { .. });
+    let computed = steps.iter().filter(|step| !softmax(step)).map(|step| step.output);
+    graph
+        .inputs
+        .iter()
+        .copied()
+        .chain(computed)
+        .all(|value| groups.given(graph, groups.find(value)).is_some())
 }
 
 /// Whether `input` of an operator takes the output's quantization.
@@ -106,7 +115,7 @@ fn joins(graph: &Graph, op: &Op, input: ValueId) -> bool {
 }
 
 /// Whether the operator only moves or selects elements.
-fn moves(op: &Op) -> bool {
+pub(super) fn moves(op: &Op) -> bool {
     matches!(
         op,
         Op::MaxPool { .. }
@@ -124,8 +133,18 @@ struct Groups {
 }
 
 impl Groups {
-    fn new(values: usize) -> Self {
-        Self { parent: (0..values).collect() }
+    fn of(graph: &Graph, steps: &[Fused]) -> Self {
+        let mut groups = Self { parent: (0..graph.values.len()).collect() };
+        for step in steps {
+            let node = &graph.nodes[step.node];
+            for &input in node.inputs.iter().filter(|&&input| joins(graph, &node.op, input)) {
+                // Where the source gives either side integers of its own, lowering requantizes.
+                if groups.agree(graph, input, step.output) {
+                    groups.join(input, step.output);
+                }
+            }
+        }
+        groups
     }
 
     fn find(&self, value: ValueId) -> ValueId {
@@ -134,6 +153,20 @@ impl Groups {
             root = self.parent[root];
         }
         root
+    }
+
+    /// The quantization that the source gives to a group's values.
+    fn given(&self, graph: &Graph, group: ValueId) -> Option<Quantization> {
+        (0..self.parent.len()).find_map(|value| match graph.values[value].given {
+            Some(Given::Activation(given)) if self.find(value) == group => Some(given),
+            _ => None,
+        })
+    }
+
+    /// Whether no quantization that the source gives stands against one for both.
+    fn agree(&self, graph: &Graph, a: ValueId, b: ValueId) -> bool {
+        let [a, b] = [a, b].map(|value| self.given(graph, self.find(value)));
+        a.is_none() || b.is_none() || a == b
     }
 
     fn join(&mut self, a: ValueId, b: ValueId) {

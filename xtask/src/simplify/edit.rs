@@ -7,19 +7,26 @@ pub fn describe(node: &Node) -> String {
     format!("{} `{}`", node.op.name(), node.name)
 }
 
-/// The node at `reader` reads its first operand from one node, and nothing else reads that: the index of that node.
+/// The node at `reader` reads its first operand from one node, and nothing else reads that, nor does the source give it
+/// integers of its own: the index of that node.
 pub fn only_feeder(graph: &Graph, reader: usize) -> Option<usize> {
     let value = *graph.nodes[reader].inputs.first()?;
     let private = graph.readers(value) == [reader] && !graph.outputs.contains(&value);
+    let private = private && graph.values[value].given.is_none();
     if private { graph.writer(value) } else { None }
 }
 
 /// Removes the node at `index`, whose output equals its first operand.
 ///
 /// Returns false, and does nothing, if its output must stay apart: a graph output that is also a graph input or another
-/// graph output.
+/// graph output, or a value to which the source gives other integers.
 pub fn bypass(graph: &mut Graph, index: usize) -> bool {
     let (from, to) = (graph.nodes[index].inputs[0], graph.nodes[index].output);
+    match (&graph.values[from].given, &graph.values[to].given) {
+        (Some(from), Some(to)) if from != to => return false,
+        (None, Some(given)) => graph.values[from].given = Some(given.clone()),
+        _ => {}
+    }
     if !graph.outputs.contains(&to) {
         graph.nodes.remove(index);
         redirect(graph, to, from);
@@ -30,6 +37,7 @@ pub fn bypass(graph: &mut Graph, index: usize) -> bool {
         return false;
     };
     graph.nodes[writer].output = to;
+    graph.values[to].given = graph.values[from].given.clone();
     graph.nodes.remove(index);
     redirect(graph, from, to);
     true

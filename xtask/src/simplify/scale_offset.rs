@@ -5,7 +5,7 @@
 use ndarray::{Array1, ArrayD, Axis};
 
 use super::edit::{describe, only_feeder, unique_name};
-use crate::graph::{Graph, Node, Op, ValueId};
+use crate::graph::{Given, Graph, Node, Op, ValueId};
 
 /// Folds a ScaleOffset into the Conv or MatMul that it reads from, whose output takes its name.
 pub fn into_writer(graph: &mut Graph) -> Option<String> {
@@ -37,7 +37,9 @@ pub fn into_writer(graph: &mut Graph) -> Option<String> {
         };
         let text = format!("folded {} into {}", describe(node), describe(layer));
         let output = node.output;
-        parameters.install(graph, feeder);
+        let given = scaled(graph, layer.inputs[1], &scale);
+        let weights = parameters.install(graph, feeder);
+        graph.values[weights].given = given;
         graph.nodes[feeder].output = output;
         graph.nodes.remove(index);
         return Some(text);
@@ -127,6 +129,17 @@ fn coefficients(graph: &Graph, node: &Node) -> Option<(ArrayD<f64>, ArrayD<f64>)
     Some((wide(graph, node.inputs.get(1))?, wide(graph, node.inputs.get(2))?))
 }
 
+/// The scales that the source gives to `weights`, of output channels that are multiplied by `factors`: the integers stay as
+/// they are, but for their sign.
+fn scaled(graph: &Graph, weights: ValueId, factors: &ArrayD<f64>) -> Option<Given> {
+    let Some(Given::Weights(scales)) = &graph.values[weights].given else {
+        return None;
+    };
+    let scales: Vec<f32> =
+        scales.iter().zip(factors).map(|(&scale, factor)| (f64::from(scale) * factor.abs()) as f32).collect();
+    scales.iter().all(|scale| scale.is_normal()).then_some(Given::Weights(scales))
+}
+
 /// Scales one output's weights by input channel, from channel `first` on, and returns Σ weight · offset.
 fn absorb(
     mut filter: ndarray::ArrayViewMutD<'_, f64>,
@@ -157,8 +170,8 @@ impl Parameters {
         weights.iter().chain(&bias).all(|x| x.is_finite()).then_some(Self { weights, bias })
     }
 
-    /// Gives them to the node at `index`. The old ones stay: another node may read them.
-    fn install(self, graph: &mut Graph, index: usize) {
+    /// Gives them to the node at `index`, and returns the new weights. The old ones stay: another node may read them.
+    fn install(self, graph: &mut Graph, index: usize) -> ValueId {
         let old =
             graph.nodes[index].inputs.get(1).map(|&id| graph.values[id].name.clone()).unwrap_or_default();
         let weights = unique_name(graph, &old);
@@ -170,5 +183,6 @@ impl Parameters {
         let bias = graph.add_constant(bias, self.bias);
         graph.nodes[index].inputs.truncate(1);
         graph.nodes[index].inputs.extend([weights, bias]);
+        weights
     }
 }

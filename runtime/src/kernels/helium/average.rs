@@ -45,7 +45,7 @@ pub(crate) fn average_pool2d(
                         let sum = sum + padding * i32::from(zero_point);
                         let q = match count {
                             0 => zero_point.into(),
-                            count => (2 * sum + count).div_euclid(2 * count),
+                            count => portable::average(sum, count, params),
                         };
                         *out = q.max(params.activation_min.into()).min(params.activation_max.into()) as i8;
                     }

@@ -48,7 +48,7 @@ proptest! {
             stride: [y.stride as u16, x.stride as u16],
             padding: [y.padding as u16, x.padding as u16],
             count_padding,
-            reserved: 0,
+            ties_away: (seed & 1) as u8,
             activation_min: activation.0,
             activation_max: activation.1,
         };

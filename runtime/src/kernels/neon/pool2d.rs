@@ -2,6 +2,7 @@
 //! are plain: the compiler turns them into vector instructions.
 
 use crate::format::Pool2dParams;
+use crate::kernels::portable;
 use crate::kernels::window::Window;
 
 /// Channels in a block.
@@ -34,7 +35,7 @@ pub(crate) fn average_pool2d(
                 for (out, sum) in out.iter_mut().zip(sums) {
                     let q = match count {
                         0 => zero_point.into(),
-                        _ => (2 * sum + count).div_euclid(2 * count),
+                        _ => portable::average(sum, count, params),
                     };
                     *out = q.max(params.activation_min.into()).min(params.activation_max.into()) as i8;
                 }
@@ -68,7 +69,7 @@ mod tests {
         fn average_pool2d_equals_portable(
             sizes in proptest::array::uniform2((1usize..8, 1usize..7, 1usize..6, 1usize..4, 0usize..7)),
             channels in 1usize..40,
-            activation in activation(), count_padding in 0u8..2, zero_point in any::<i8>(), seed in any::<u64>(),
+            activation in activation(), count_padding in 0u8..2, ties_away in 0u8..2, zero_point in any::<i8>(), seed in any::<u64>(),
         ) {
             let [y, x] = sizes.map(|(input, output, kernel, stride, padding)| {
                 Axis { input, output, kernel, stride, dilation: 1, padding }
@@ -81,7 +82,7 @@ mod tests {
                 stride: pair(|axis| axis.stride),
                 padding: pair(|axis| axis.padding),
                 count_padding,
-                reserved: 0,
+                ties_away,
                 activation_min: activation.0,
                 activation_max: activation.1,
             };

@@ -17,4 +17,6 @@ pub(crate) use elementwise::{add, softmax, table};
 pub(crate) use fully_connected::fully_connected;
 pub(crate) use mean::mean;
 pub(crate) use movement::{concat, pad, transpose};
+#[cfg(any(kernels_helium, kernels_neon, test))]
+pub(in crate::kernels) use pool2d::average;
 pub(crate) use pool2d::{average_pool2d, max_pool2d};

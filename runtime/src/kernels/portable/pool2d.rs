@@ -22,9 +22,15 @@ pub(crate) fn average_pool2d(
         let padding = if params.count_padding == 1 { taps - inside } else { 0 };
         let count = inside + padding;
         let sum = view.sum() + padding * i32::from(zero_point);
-        let q = if count == 0 { zero_point.into() } else { (2 * sum + count).div_euclid((2 * count).max(1)) };
-        clamp(q, params)
+        clamp(if count == 0 { zero_point.into() } else { average(sum, count, params) }, params)
     });
+}
+
+/// sum ⁄ count in one rounding; count > 0.
+#[inline(always)]
+pub(in crate::kernels) fn average(sum: i32, count: i32, params: &Pool2dParams) -> i32 {
+    let down = params.ties_away == 1 && sum < 0;
+    (2 * sum + count - i32::from(down)).div_euclid((2 * count).max(1))
 }
 
 /// Maxima over windows of `input` `[n, h, w, channels]`.

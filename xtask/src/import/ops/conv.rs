@@ -37,7 +37,8 @@ pub fn conv(call: &mut Call<'_>) -> Result<()> {
     }
     let (window, out) = window(call, kernel, spatial)?;
     let output = [vec![n, c_out], out].concat();
-    let mut inputs = vec![x, call.add_constant(1, weights)];
+    let given = call.given_weights(1, 0, c_out);
+    let mut inputs = vec![x, call.add_weights(1, weights, given)];
     inputs.extend(bias.map(|bias| call.add_constant(2, bias)));
     call.emit(Op::Conv { window, groups }, inputs, output)
 }

@@ -32,7 +32,8 @@ fn weights_second(call: &mut Call<'_>) -> Result<()> {
         return bad(format!("input of shape {:?} and weights of shape [{k}, {m}]", call.shape(x)));
     }
     *last = m;
-    let weights = call.add_constant(1, weights);
+    let given = call.given_weights(1, 1, m);
+    let weights = call.add_weights(1, weights, given);
     call.emit(Op::MatMul, vec![x, weights], shape)
 }
 
@@ -53,7 +54,9 @@ fn weights_first(call: &mut Call<'_>) -> Result<()> {
     let mut permutation: Vec<_> = (0..shape.len()).collect();
     permutation.swap(lead.len(), lead.len() + 1);
     let swap = Op::Transpose { permutation };
-    let weights = call.add_constant(0, weights.reversed_axes().as_standard_layout().into_owned());
+    let given = call.given_weights(0, 0, m);
+    let weights = weights.reversed_axes().as_standard_layout().into_owned();
+    let weights = call.add_weights(0, weights, given);
     let x = call.emit_step("transposed", swap.clone(), vec![x], [lead, &[n, k]].concat())?;
     let product = call.emit_step("product", Op::MatMul, vec![x, weights], [lead, &[n, m]].concat())?;
     call.emit(swap, vec![product], [lead, &[m, n]].concat())
@@ -80,7 +83,8 @@ pub fn gemm(call: &mut Call<'_>) -> Result<()> {
     let Ok(mut weights) = call.required_weights(1)?.into_dimensionality::<Ix2>() else {
         return bad("input 1 is no matrix");
     };
-    if call.int("transB")?.unwrap_or(0) != 0 {
+    let transposed = call.int("transB")?.unwrap_or(0) != 0;
+    if transposed {
         weights = weights.reversed_axes();
     }
     let (rows, m) = weights.dim();
@@ -88,7 +92,8 @@ pub fn gemm(call: &mut Call<'_>) -> Result<()> {
         return bad(format!("input of shape [{n}, {k}] and weights of {rows} rows"));
     }
     let weights = scaled(weights.as_standard_layout().into_owned().into_dyn(), alpha, "alpha")?;
-    let mut inputs = vec![x, call.add_constant(1, weights)];
+    let given = call.given_weights(1, usize::from(!transposed), m).filter(|_| alpha == 1.0);
+    let mut inputs = vec![x, call.add_weights(1, weights, given)];
     if let Some(bias) = call.weights(2)? {
         let bias = bias_row(bias, n, m)?;
         let bias = scaled(bias, beta, "beta")?;

@@ -1,0 +1,291 @@
+//! QuantizeLinear and DequantizeLinear: the scales and zero points that a file brings are kept as they are.
+//!
+//! A QuantizeLinear says which integers stand for the value that it reads; a DequantizeLinear says it again, and becomes
+//! nothing. Between them a name stands for integers ([`Operand::Integers`]), which operators that only move elements may
+//! read. uint8 is int8 with its zero point 128 lower, exactly. Constants are dequantized here; weights remember their scales.
+
+use std::rc::Rc;
+
+use ndarray::ArrayD;
+use still8_validation::Result;
+use still8_validation::onnx::pb::tensor_proto::DataType as Element;
+
+use super::call::{Call, bad, refuse};
+use super::constant::Constant;
+use super::scope::{Operand, Scales};
+use super::shapes::axis;
+use crate::graph::{Given, Op, ValueId};
+use crate::quantization::Quantization;
+
+/// Whether an operator may read integers: one that moves or selects elements, or says what they stand for.
+pub fn takes_integers(operator: &str) -> bool {
+    matches!(
+        operator,
+        "Concat"
+            | "DepthToSpace"
+            | "DequantizeLinear"
+            | "Dropout"
+            | "Expand"
+            | "Flatten"
+            | "Gather"
+            | "Identity"
+            | "MaxPool"
+            | "Reshape"
+            | "Slice"
+            | "SpaceToDepth"
+            | "Split"
+            | "Squeeze"
+            | "Transpose"
+            | "Unsqueeze"
+    ) || operator.starts_with("QLinear")
+        || operator == "QGemm"
+}
+
+/// Scale and zero point of activations, per tensor, from inputs `at` and `at + 1`; `kind` is the type of the integers.
+///
+/// # Errors
+/// Where they are not constant, not one number each, or not usable.
+pub(super) fn activation_quantization(call: &Call<'_>, at: usize, kind: Element) -> Result<Quantization> {
+    let Some(scales) = call.numbers(at)? else {
+        return bad("the scale is missing");
+    };
+    let (Some(&scale), 1) = (scales.first(), scales.len()) else {
+        return refuse(format!(
+            "activations have one scale a tensor, not {}; export with per-tensor activations",
+            scales.len()
+        ));
+    };
+    let zero_point = match call.integers(at + 1)?.as_deref() {
+        None => 0,
+        Some(&[zero_point]) => zero_point,
+        Some(several) => return bad(format!("{} zero points for one scale", several.len())),
+    };
+    let offset = match kind {
+        Element::Int8 => 0,
+        Element::Uint8 => 128,
+        other => {
+            return refuse(format!(
+                "activations of type {} are not supported; export with int8 or uint8",
+                other.as_str_name()
+            ));
+        }
+    };
+    check_scale(call, at, scale)?;
+    match zero_point.checked_sub(offset).and_then(|zero_point| i8::try_from(zero_point).ok()) {
+        Some(zero_point) => {
+            Ok(Quantization { scale, zero_point: zero_point.into(), dtype: still8::format::DataType::Int8 })
+        }
+        None => bad(format!("the zero point {zero_point} is no {}", kind.as_str_name())),
+    }
+}
+
+fn check_scale(call: &Call<'_>, at: usize, scale: f32) -> Result<()> {
+    if scale.is_normal() && scale > 0.0 {
+        return Ok(());
+    }
+    bad(format!(
+        "`{}`: a scale must be a positive number, not {scale}",
+        call.input_name(at).unwrap_or_default()
+    ))
+}
+
+/// The integer type that a node's zero point has, else its attribute, else uint8, as ONNX says.
+fn output_type(call: &Call<'_>, zero_point: usize) -> Result<Element> {
+    if let Some(kind) = call.input_name(zero_point).and_then(|name| call.scope.integer_type(name)) {
+        return Ok(kind);
+    }
+    let kind = call.int("output_dtype")?.filter(|&kind| kind != 0);
+    Ok(kind.and_then(|kind| Element::try_from(i32::try_from(kind).ok()?).ok()).unwrap_or(Element::Uint8))
+}
+
+/// x becomes integers.
+pub fn quantize_linear(call: &mut Call<'_>) -> Result<()> {
+    let x = call.activation(0)?;
+    let kind = output_type(call, 2)?;
+    let quantization = activation_quantization(call, 1, kind)?;
+    let id = quantized(call, x, quantization)?;
+    bind_integers(call, id, kind);
+    Ok(())
+}
+
+/// The value, or a copy of it, that has this quantization.
+pub(super) fn quantized(call: &mut Call<'_>, x: ValueId, quantization: Quantization) -> Result<ValueId> {
+    let given = Given::Activation(quantization);
+    match &call.scope.graph.values[x].given {
+        Some(own) if *own == given => return Ok(x),
+        // One that only reads it as it is keeps its own integers.
+        Some(_) => {}
+        None => {
+            call.scope.graph.values[x].given = Some(given);
+            return Ok(x);
+        }
+    }
+    let shape = call.shape(x);
+    let id = call.emit_step("requantized", Op::Reshape, vec![x], shape)?;
+    call.scope.graph.values[id].given = Some(given);
+    Ok(id)
+}
+
+pub(super) fn bind_integers(call: &mut Call<'_>, id: ValueId, kind: Element) {
+    call.scope.set_integer_type(call.output_name(), kind);
+    call.scope.bind(call.output_name(), Operand::Integers(id));
+}
+
+/// Integers become x again.
+pub fn dequantize_linear(call: &mut Call<'_>) -> Result<()> {
+    let Some(Operand::Integers(id)) = call.operand(0) else {
+        return refuse("its input holds no integers; put a QuantizeLinear before it");
+    };
+    let quantization = activation_quantization(call, 1, integer_type(call, 0))?;
+    reads_as(call, id, quantization)?;
+    call.scope.bind(call.output_name(), Operand::Activation(id));
+    Ok(())
+}
+
+/// The type of the integers of input `i`.
+pub(super) fn integer_type(call: &Call<'_>, i: usize) -> Element {
+    call.input_name(i).and_then(|name| call.scope.integer_type(name)).unwrap_or(Element::Uint8)
+}
+
+/// Says that the integers of a value are read with this quantization: what it was given, or what it gets by that.
+pub(super) fn reads_as(call: &mut Call<'_>, id: ValueId, quantization: Quantization) -> Result<()> {
+    let given = Given::Activation(quantization);
+    match &call.scope.graph.values[id].given {
+        Some(own) if *own == given => return Ok(()),
+        Some(_) => {
+            return refuse("it reads integers with another scale or zero point than they were made with");
+        }
+        None => {}
+    }
+    // Integers of a graph input: what was moved on the way to here means the same as well.
+    let mut moved = vec![id];
+    while let Some(id) = moved.pop() {
+        call.scope.graph.values[id].given = Some(given.clone());
+        if let Some(writer) = call.scope.graph.writer(id) {
+            let inputs = call.scope.graph.nodes[writer].inputs.clone();
+            moved.extend(inputs.into_iter().filter(|&input| call.scope.graph.values[input].given.is_none()));
+        }
+    }
+    Ok(())
+}
+
+/// Float constants as integers: rounded to even, saturated.
+///
+/// # Errors
+/// As [`activation_quantization`], and where scales do not fit the constant.
+pub fn fold_quantize(call: &mut Call<'_>) -> Result<Constant> {
+    let kind = output_type(call, 2)?;
+    let Some(x) = call.numbers(0)? else {
+        return bad("input 0 is missing");
+    };
+    let (low, high) = match kind {
+        Element::Int8 => (-128.0, 127.0),
+        Element::Uint8 => (0.0, 255.0),
+        Element::Int16 => (-32768.0, 32767.0),
+        Element::Int32 => (f64::from(i32::MIN), f64::from(i32::MAX)),
+        other => return refuse(format!("constants of type {} are not supported", other.as_str_name())),
+    };
+    let parameters = Parameters::of(call, x.shape())?;
+    let mut integers = ArrayD::zeros(x.raw_dim());
+    parameters.for_each(&x, |i, x, scale, zero_point| {
+        let q = (f64::from(x) / f64::from(scale)).round_ties_even() + zero_point as f64;
+        integers[i] = q.clamp(low, high) as i64;
+    });
+    call.scope.set_integer_type(call.output_name(), kind);
+    Ok(Constant::Int(integers))
+}
+
+/// Integer constants as the floats that they stand for. What serves as int8 weights, symmetric in ±127, is remembered with
+/// its scales; for other integers the user is warned of what it costs to round them again.
+///
+/// # Errors
+/// As [`fold_quantize`].
+pub fn fold_dequantize(call: &mut Call<'_>) -> Result<Constant> {
+    let Some(Operand::Constant(constant)) = call.operand(0) else {
+        return bad("input 0 is missing");
+    };
+    let Constant::Int(q) = &*constant else {
+        return bad("input 0 must be integers");
+    };
+    let parameters = Parameters::of(call, q.shape())?;
+    let mut floats = ArrayD::zeros(q.raw_dim());
+    let mut largest = 0;
+    parameters.for_each(q, |i, q, scale, zero_point| {
+        let q = q.saturating_sub(zero_point);
+        largest = largest.max(q.saturating_abs());
+        floats[i] = (q as f64 * f64::from(scale)) as f32;
+    });
+    let name = call.output_name().to_owned();
+    if largest <= 127 {
+        call.scope.set_scales(&name, parameters.scales);
+    } else if matches!(integer_type(call, 0), Element::Int8 | Element::Uint8) {
+        let db = rounded_again(&floats);
+        call.scope.warnings.push(format!(
+            "`{}` holds integers outside ±127 (less the zero point), which symmetric weights cannot have: they are rounded \
+             again, at {db:.1} dB",
+            call.input_name(0).unwrap_or_default()
+        ));
+    }
+    Ok(Constant::Float(floats))
+}
+
+/// Signal to noise in dB of weights rounded to a symmetric scale of their own, per tensor.
+fn rounded_again(weights: &ArrayD<f32>) -> f64 {
+    let largest = weights.iter().fold(0f32, |largest, w| largest.max(w.abs()));
+    let step = f64::from(largest) / 127.0;
+    let (mut signal, mut noise) = (0.0, 0.0);
+    for &w in weights {
+        let w = f64::from(w);
+        signal += w * w;
+        noise += (w - (w / step).round() * step).powi(2);
+    }
+    10.0 * (signal / noise).log10()
+}
+
+/// Scales and zero points of a constant.
+struct Parameters {
+    scales: Scales,
+    zero_points: Vec<i64>,
+}
+
+impl Parameters {
+    fn of(call: &Call<'_>, shape: &[usize]) -> Result<Self> {
+        let Some(scales) = call.numbers(1)? else {
+            return bad("the scale is missing");
+        };
+        for &scale in &scales {
+            check_scale(call, 1, scale)?;
+        }
+        let values: Vec<f32> = scales.iter().copied().collect();
+        let along = match values.len() {
+            1 => None,
+            count => {
+                let along = axis(call.int("axis")?.unwrap_or(1), shape.len())?;
+                if shape[along] != count {
+                    return bad(format!(
+                        "{count} scales along axis {along} of a constant of shape {shape:?}"
+                    ));
+                }
+                Some(along)
+            }
+        };
+        let zero_points = call.integers(2)?.unwrap_or_else(|| vec![0; values.len()]);
+        if zero_points.len() != values.len() {
+            return bad(format!("{} zero points for {} scales", zero_points.len(), values.len()));
+        }
+        Ok(Self { scales: Scales { values, axis: along }, zero_points })
+    }
+
+    /// Calls `f` with each element, its place, its scale and its zero point.
+    fn for_each<T: Copy>(&self, x: &ArrayD<T>, mut f: impl FnMut(&ndarray::IxDyn, T, f32, i64)) {
+        for (place, &x) in x.indexed_iter() {
+            let channel = self.scales.axis.map_or(0, |axis| place[axis]);
+            f(&place, x, self.scales.values[channel], self.zero_points[channel]);
+        }
+    }
+}
+
+/// Binds the node's output to a folded constant.
+pub(super) fn bind_constant(call: &mut Call<'_>, constant: Constant) {
+    call.scope.bind(call.output_name(), Operand::Constant(Rc::new(constant)));
+}
