@@ -8,7 +8,7 @@ use crate::ops::check::check_activation;
 
 /// `output[i] = clamp((m₀ · a[i] + m₁ · b[i] + offset) >> shift)`.
 ///
-/// The compiler chooses shift in 1..=30, mⱼ = round(sⱼ ⁄ s_out · 2ˢʰⁱᶠᵗ) and
+/// The compiler chooses shift in 1..=30, mⱼ at or next to sⱼ ⁄ s_out · 2ˢʰⁱᶠᵗ (those that round most pairs of inputs exactly) and
 /// `offset = (zp_out << shift) + 2ˢʰⁱᶠᵗ⁻¹ − m₀·zp_a − m₁·zp_b`: one rounding, half up. 128 · (|m₀| + |m₁|) + |offset|
 /// stays below 2³¹, so that no sum overflows; `clamp` is to the activation's bounds.
 ///

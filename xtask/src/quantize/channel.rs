@@ -42,6 +42,56 @@ pub fn multiplier(scale: f64, zero_point: i32, bias: i32) -> Result<ChannelRecor
     Ok(ChannelRecord { bias, multiplier: m as i32, offset, shift, left: left as u8, reserved: 0 })
 }
 
+/// [`multiplier`] for a scale out of a file, whose integers another engine made by float32 arithmetic: near `scale`, the one
+/// that rounds most accumulators as `round_ties_even(acc as f32 * scale)` does.
+///
+/// Both can differ only next to a half: each half that the output can reach, and the two accumulators around it, bound the
+/// factor from below or above.
+///
+/// # Errors
+/// As [`multiplier`].
+pub fn float32_multiplier(scale: f32, zero_point: i32, bias: i32) -> Result<ChannelRecord, String> {
+    let nominal = f64::from(scale);
+    // wanted − ½ ≤ acc · factor < wanted + ½ bounds the factor by an interval for each accumulator.
+    let reach = [nominal * (1.0 - 1e-6), nominal * (1.0 + 1e-6)];
+    let interval = |acc: f64| {
+        let wanted = f64::from((acc as f32 * scale).round_ties_even());
+        let ends = [(wanted - 0.5) / acc, (wanted + 0.5) / acc];
+        [ends[0].min(ends[1]).max(reach[0]), ends[0].max(ends[1]).min(reach[1])]
+    };
+    // Small outputs are the frequent ones.
+    let intervals: Vec<([f64; 2], f64)> = (-129 - zero_point..=128 - zero_point)
+        .flat_map(|q| {
+            let below = ((f64::from(q) + 0.5) / nominal).floor();
+            [below, below + 1.0]
+        })
+        .filter(|acc| acc.abs() < f64::from(1u32 << 30) && *acc != 0.0)
+        .map(|acc| (interval(acc), 1.0 / (1.0 + (acc * nominal).abs())))
+        .collect();
+    let [low, high] = densest(&intervals, reach, nominal);
+    // Not at an end, where the multiplier's own rounding would decide.
+    let factor = nominal.clamp(low + (high - low) / 8.0, high - (high - low) / 8.0);
+    multiplier(factor, zero_point, bias)
+}
+
+/// The part of `reach` that lies in intervals of most weight; of several, the one nearest to `nominal`.
+fn densest(intervals: &[([f64; 2], f64)], reach: [f64; 2], nominal: f64) -> [f64; 2] {
+    let mut ends: Vec<f64> = intervals.iter().flat_map(|(interval, _)| *interval).chain(reach).collect();
+    ends.sort_by(f64::total_cmp);
+    ends.dedup();
+    let mut best = (0.0, f64::INFINITY, reach);
+    for part in ends.windows(2) {
+        let middle = (part[0] + part[1]) / 2.0;
+        let around = intervals.iter().filter(|([low, high], _)| (*low..*high).contains(&middle));
+        let weight: f64 = around.map(|(_, weight)| weight).sum();
+        let distance = (middle - nominal).abs();
+        if weight > best.0 || (weight == best.0 && distance < best.1) {
+            best = (weight, distance, [part[0], part[1]]);
+        }
+    }
+    best.2
+}
+
 /// Largest |accumulator| of an output channel on any int8 input, whatever the order of the sum. `bias` has the input's
 /// zero point folded in.
 pub fn accumulator_bound(weights: impl Iterator<Item = i8>, bias: i64) -> i64 {
@@ -79,6 +129,28 @@ pub fn record(
     input: &Quantization,
     output: &Quantization,
 ) -> Result<ChannelRecord, String> {
+    let bias = integer_bias(weights, scale, bias, input)?;
+    let accumulator_scale = f64::from(input.scale) * f64::from(scale);
+    multiplier(accumulator_scale / f64::from(output.scale), output.zero_point, bias)
+}
+
+/// [`record`] with a scale out of a file, by [`float32_multiplier`].
+///
+/// # Errors
+/// As [`record`].
+pub fn given_record(
+    weights: &[i8],
+    scale: f32,
+    bias: f32,
+    input: &Quantization,
+    output: &Quantization,
+) -> Result<ChannelRecord, String> {
+    let bias = integer_bias(weights, scale, bias, input)?;
+    float32_multiplier(input.scale * scale / output.scale, output.zero_point, bias)
+}
+
+/// The bias as an integer of scale s_in · s_w, the input's zero point folded in.
+fn integer_bias(weights: &[i8], scale: f32, bias: f32, input: &Quantization) -> Result<i32, String> {
     let sum: i64 = weights.iter().map(|&w| i64::from(w)).sum();
     let accumulator_scale = f64::from(input.scale) * f64::from(scale);
     let bias = (f64::from(bias) / accumulator_scale).round() as i64 - i64::from(input.zero_point) * sum;
@@ -86,7 +158,7 @@ pub fn record(
     if bound >= 1 << 31 {
         return Err(format!("its accumulator can reach {bound}, past the 2³¹ of int32"));
     }
-    multiplier(accumulator_scale / f64::from(output.scale), output.zero_point, bias as i32)
+    Ok(bias as i32)
 }
 
 #[cfg(test)]
@@ -126,6 +198,21 @@ mod tests {
             let error = (value(&record) - scale).abs();
             // Half a unit of m; at n = 55 the unit is 2⁻⁵⁵ whatever the scale.
             prop_assert!(error <= (scale * 2f64.powi(-31)).max(2f64.powi(-56)));
+        }
+
+        #[test]
+        fn given_scales_round_as_float32_does(mantissa in 1.0f32..2.0, exponent in -14i32..-4, zero_point in any::<i8>()) {
+            let scale = mantissa * 2f32.powi(exponent);
+            let record = float32_multiplier(scale, zero_point.into(), 0).unwrap();
+            prop_assert!(requantize::is_valid(&record, zero_point));
+            let reach = (300.0 / scale) as i32;
+            for acc in -reach..reach {
+                let float = (acc as f32 * scale).round_ties_even() as i32 + i32::from(zero_point);
+                let q = requantize::requantize(acc, &record, -128, 127);
+                let real = f64::from(acc) * f64::from(scale);
+                let to_half = (real - real.floor() - 0.5).abs();
+                prop_assert!(i32::from(q) == float.clamp(-128, 127) || to_half < 1e-4 * (1.0 + real.abs()), "{acc}");
+            }
         }
 
         #[test]

@@ -1,10 +1,11 @@
 //! The int8 form of each operator.
 
 use still8::format::{
-    AddParams, ChannelRecord, ConcatParams, Conv2dParams, DataRef, FullyConnectedParams, MeanParams,
-    PadParams, Pool2dParams,
+    ChannelRecord, ConcatParams, Conv2dParams, DataRef, FullyConnectedParams, MeanParams, PadParams,
+    Pool2dParams,
 };
 
+use super::addition::add_params;
 use super::channel::{self, multiplier};
 use super::fuse::Fused;
 use super::layout::Layout;
@@ -134,12 +135,14 @@ impl Lowering<'_> {
         let (input, output) = (self.quantization(node.inputs[0]), self.quantization(step.output));
         let bias = self.floats(node, 2)?;
         let quantized = &self.scheme.weights[&step.output];
+        let given = self.graph.values[node.inputs[1]].given.is_some();
+        let make = if given { channel::given_record } else { channel::record };
         let mut weights = Vec::with_capacity(c_out * k);
         let mut channels = Vec::with_capacity(c_out);
         for o in 0..c_out {
             let row: Vec<i8> = (0..k).map(|i| quantized.integers[index(o, i)]).collect();
             let bias = bias.as_ref().map_or(0.0, |bias| bias[o]);
-            let record = channel::record(&row, quantized.scales[o], bias, &input, &output);
+            let record = make(&row, quantized.scales[o], bias, &input, &output);
             channels.push(record.map_err(|why| format!("output channel {o}: {why}"))?);
             weights.extend(row);
         }
@@ -398,32 +401,4 @@ fn pool(
         activation_min,
         activation_max,
     })
-}
-
-/// Factors of both inputs with the largest shift that keeps every sum within int32; the formula is in
-/// [`still8::ops::Add`].
-fn add_params(
-    inputs: [Quantization; 2],
-    output: Quantization,
-    (activation_min, activation_max): (i8, i8),
-) -> Lowers<AddParams> {
-    let ratio = inputs.map(|input| f64::from(input.scale) / f64::from(output.scale));
-    for shift in (1..=30u8).rev() {
-        let factors = ratio.map(|ratio| (ratio * f64::from(1u32 << shift)).round());
-        if factors.iter().any(|&m| m > f64::from(1 << 24)) {
-            continue;
-        }
-        let multipliers = factors.map(|m| m as i32);
-        let zero: i64 = (0..2).map(|i| i64::from(multipliers[i]) * i64::from(inputs[i].zero_point)).sum();
-        let offset = (i64::from(output.zero_point) << shift) + (1 << (shift - 1)) - zero;
-        let bound = 128 * multipliers.iter().map(|&m| i64::from(m)).sum::<i64>() + offset.abs();
-        if bound < 1 << 31 {
-            let offset = offset as i32;
-            return Ok(AddParams { multipliers, offset, shift, reserved: 0, activation_min, activation_max });
-        }
-    }
-    Err(format!(
-        "the scales {:e} and {:e} of its inputs are too far above its output's {:e}",
-        inputs[0].scale, inputs[1].scale, output.scale
-    ))
 }

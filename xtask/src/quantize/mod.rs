@@ -1,5 +1,6 @@
 //! Quantize: from the float graph and the ranges of its values to the int8 network.
 
+mod addition;
 mod channel;
 mod fuse;
 pub mod golden;
