@@ -22,7 +22,7 @@ use still8_validation::random::SplitMix64;
 use xtask::emit::{emit, repack};
 use xtask::network::Network;
 use xtask::quantize::golden::Reference;
-use xtask::quantize::{Progress, Settings, Source};
+use xtask::quantize::{Settings, Silent, Source};
 
 /// The formats that have a folder.
 const VERSIONS: [u16; 2] = [1, 2];
@@ -252,14 +252,6 @@ fn quantized(name: &str, model: &ModelBuilder) -> Network {
         ..Settings::default()
     };
     source.quantize(&data, &settings, &Silent).unwrap().network
-}
-
-/// Says nothing.
-struct Silent;
-
-impl Progress for Silent {
-    fn start(&self, _steps: usize) {}
-    fn step(&self) {}
 }
 
 /// Random ops over the whole numbers contract, two of each operator.

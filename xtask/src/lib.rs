@@ -5,6 +5,7 @@
 //!   [`float`] its fast run.
 //!   [`function`] and [`mod@quantization`] are what both sides of quantize name: functions of one element, and what integers mean.
 //! - Running: [`engine`] (host or emulated core), [`emulator`] (images under qemu), [`boards`] (the board table).
+//! - Engines to compare with: [`python`].
 //! - Networks to measure with: [`mod@reference`], built in code.
 //! - Commands: [`commands`] (one file each), [`console`], [`lineage`], [`process`].
 
@@ -25,6 +26,7 @@ pub mod network;
 pub mod pack;
 pub mod plan;
 pub mod process;
+pub mod python;
 pub mod quantization;
 pub mod quantize;
 pub mod reference;

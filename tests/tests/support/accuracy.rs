@@ -15,7 +15,7 @@ use still8_validation::transfer::Transfer;
 use xtask::calibrate::Method;
 use xtask::emit::{decode, emit, repack};
 use xtask::network::Network;
-use xtask::quantize::{Progress, Settings, Source};
+use xtask::quantize::{Settings, Silent, Source};
 
 /// Samples of calibration and of comparison: the same ones under min-max calibration, so that nothing saturates.
 const SAMPLES: usize = 32;
@@ -127,14 +127,6 @@ fn floats(sample: Sample<'_>) -> Vec<f32> {
         Sample::Float(values) => values.to_vec(),
         Sample::Int8(_) => panic!("int8 where floats were made"),
     }
-}
-
-/// Says nothing.
-struct Silent;
-
-impl Progress for Silent {
-    fn start(&self, _steps: usize) {}
-    fn step(&self) {}
 }
 
 /// Adds constants to a model.

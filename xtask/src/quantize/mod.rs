@@ -224,7 +224,7 @@ impl Source {
 }
 
 /// Progress that nobody watches.
-struct Silent;
+pub struct Silent;
 
 impl Progress for Silent {
     fn start(&self, _steps: usize) {}
