@@ -4,7 +4,8 @@
 //!
 //! - [`recipe`]: `model.toml`, which says what a model is; [`model`] opens its networks and data with their
 //!   hashes checked.
-//! - [`data`]: samples and labels from `.npy` and `.npz` files, or made at [`random`]; [`npy`] is the format.
+//! - [`data`]: samples and labels from `.npy` and `.npz` files, or made at [`random`], smooth ones by
+//!   [`fields`]; [`npy`] is the format.
 //! - [`onnx`] and [`oracle`]: float networks, read and run by tract.
 //! - [`run`]: a float network over a data set; [`host`]: a plan's very bytes over one. [`transfer`] quantizes
 //!   samples and brings them from the source graph's [`layout`] into the device's, and outputs back.
@@ -16,6 +17,7 @@
 
 pub mod data;
 pub mod error;
+pub mod fields;
 pub mod files;
 pub mod host;
 pub mod layout;

@@ -4,6 +4,7 @@
 //!   (arena), [`pack`] (weight order), [`emit`] (bytes of a plan, and back). [`evaluate`] is the float graph's slow truth,
 //!   [`float`] its fast run.
 //!   [`function`] and [`mod@quantization`] are what both sides of quantize name: functions of one element, and what integers mean.
+//! - [`qdq`]: a quantized network as standard ONNX.
 //! - Running: [`engine`] (host or emulated core), [`emulator`] (images under qemu), [`boards`] (the board table).
 //! - Engines to compare with: [`python`].
 //! - Networks to measure with: [`mod@reference`], built in code.
@@ -27,6 +28,7 @@ pub mod pack;
 pub mod plan;
 pub mod process;
 pub mod python;
+pub mod qdq;
 pub mod quantization;
 pub mod quantize;
 pub mod reference;

@@ -378,7 +378,7 @@ fn a_damaged_plan_is_refused_by_every_command() {
             let checksum = still8::plan::checksum(&bytes);
             bytes[CHECKSUM..CHECKSUM + 4].copy_from_slice(&checksum.to_le_bytes());
         }
-        refuse_all(&bytes, &["version 77", "this runtime reads 1 to 2"]);
+        refuse_all(&bytes, &["version 77", "this runtime reads 1 to 3"]);
     }
     for length in [8, 63, 64, whole.len() / 2, whole.len() - 1] {
         refuse_all(&whole[..length], &["cut short"]);

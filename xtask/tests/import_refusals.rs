@@ -99,7 +99,7 @@ fn every_unsupported_node_is_listed_at_once() {
         "`f/node` (Reshape): input 1 (`a`) must be constant",
         "#6 (Frobnicate): operator not supported",
         "`h/node` (FusedConv): operators of domain `com.microsoft`",
-        "`y/node` (QLinearConv): operator not supported; quantized ONNX is not imported yet; give the float model",
+        "`y/node` (QLinearConv): operator not supported; write the model in QDQ form (QuantFormat.QDQ of onnxruntime.quantization), or give the float model",
     ];
     refused("list", &model, UNSUPPORTED, &lines);
     let broken_too = single(&[1, 4], node("Elu", &["missing"], "y"));

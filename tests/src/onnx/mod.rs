@@ -10,5 +10,5 @@ pub mod testing;
 
 pub use pin::pin_inputs;
 pub use prost::Message;
-pub use read::{decode, locate, read, value_names};
+pub use read::{decode, locate, read};
 pub use tract_onnx::pb;

@@ -1,6 +1,5 @@
 //! From bytes to the protobuf message. Nothing of it is trusted beyond its being one.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use prost::Message;
@@ -18,16 +17,6 @@ pub fn read(path: &Path) -> Result<(Vec<u8>, ModelProto, GraphProto)> {
     let (model, graph) =
         decode(&bytes).ok_or_else(|| Failure::data(path, "not an ONNX file or cut short"))?;
     Ok((bytes, model, graph))
-}
-
-/// Names of the values that the graph of the file at `path` computes or takes as inputs.
-///
-/// # Errors
-/// As [`read`].
-pub fn value_names(path: &Path) -> Result<HashSet<String>> {
-    let (_, _, graph) = read(path)?;
-    let inputs = graph.input.into_iter().map(|input| input.name);
-    Ok(inputs.chain(graph.node.into_iter().flat_map(|node| node.output)).collect())
 }
 
 /// The model, its graph taken out, or `None` for bytes that are no ONNX model.

@@ -37,6 +37,9 @@ pub struct Options {
     /// The plan file [default: target/still8/NAME.FAMILY.s8].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Also write the quantized network as standard ONNX (QDQ form), which opens in Netron and runs in ONNX Runtime.
+    #[arg(long, value_name = "FILE")]
+    pub emit_qdq: Option<PathBuf>,
     /// Kernel family that the weights are packed for: portable, scalar, dsp, helium or neon.
     #[arg(long, default_value = "portable", value_parser = parse_family)]
     pub family: Family,
@@ -69,7 +72,7 @@ fn parse_dim(text: &str) -> std::result::Result<(String, usize), String> {
 impl Options {
     /// The defaults for a source.
     pub fn new(source: PathBuf, family: Family) -> Self {
-        Self { source, calib: None, out: None, family, method: None, dim: Vec::new() }
+        Self { source, calib: None, out: None, emit_qdq: None, family, method: None, dim: Vec::new() }
     }
 }
 
@@ -80,6 +83,8 @@ pub struct Report {
     pub schema: u32,
     pub name: String,
     pub plan: PathBuf,
+    /// The network as ONNX in QDQ form, where it was asked for.
+    pub qdq: Option<PathBuf>,
     pub plan_bytes: usize,
     pub weights_bytes: usize,
     pub arena_bytes: usize,
@@ -125,10 +130,16 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     let data = prepared.calibration(options, &source)?;
     let quantized = source.quantize(&data, &prepared.settings, &console.progress("calibrating"))?;
     let emitted = emit(&quantized.network, options.family)?;
+    let qdq =
+        options.emit_qdq.as_ref().map(|path| Ok::<_, Failure>((path, quantized.to_qdq()?))).transpose()?;
     let default = || target_dir().join(format!("{}.{}.s8", quantized.network.name, options.family.name()));
     let plan = options.out.clone().unwrap_or_else(default);
     files::write_atomically(&plan, |file| file.write_all(&emitted.bytes))?;
-    let report = report(&quantized, &emitted, plan, options.family, &prepared.settings, data.samples());
+    if let Some((path, bytes)) = &qdq {
+        files::write_atomically(path, |file| file.write_all(bytes))?;
+    }
+    let mut report = report(&quantized, &emitted, plan, options.family, &prepared.settings, data.samples());
+    report.qdq.clone_from(&options.emit_qdq);
     for warning in &report.warnings {
         console.warn(warning);
     }
@@ -295,6 +306,7 @@ fn report(
         schema: 1,
         name: network.name.clone(),
         plan,
+        qdq: None,
         plan_bytes: emitted.bytes.len(),
         weights_bytes: layers.iter().map(|layer| layer.weights_bytes).sum(),
         arena_bytes: emitted.memory.arena_bytes,

@@ -85,6 +85,9 @@ fn violation(attribute: &AttributeProto, fixed: Fixed) -> Option<String> {
 /// What to do about an operator, where something can be done.
 fn rewrite(operator: &str) -> Option<&'static str> {
     Some(match operator {
+        "QLinearConv" | "QLinearMatMul" => {
+            "write the model in QDQ form (QuantFormat.QDQ of onnxruntime.quantization), or give the float model"
+        }
         "DynamicQuantizeLinear" | "ConvInteger" | "MatMulInteger" | "DynamicQuantizeMatMul" => {
             "dynamic quantization has no fixed scales: quantize the float model here, or statically in QDQ form \
              (onnxruntime.quantization.quantize_static with QuantFormat.QDQ)"

@@ -129,7 +129,7 @@ pub fn record(
     input: &Quantization,
     output: &Quantization,
 ) -> Result<ChannelRecord, String> {
-    let bias = integer_bias(weights, scale, bias, input)?;
+    let bias = folded_bias(weights, scale, bias, input)?;
     let accumulator_scale = f64::from(input.scale) * f64::from(scale);
     multiplier(accumulator_scale / f64::from(output.scale), output.zero_point, bias)
 }
@@ -145,15 +145,19 @@ pub fn given_record(
     input: &Quantization,
     output: &Quantization,
 ) -> Result<ChannelRecord, String> {
-    let bias = integer_bias(weights, scale, bias, input)?;
+    let bias = folded_bias(weights, scale, bias, input)?;
     float32_multiplier(input.scale * scale / output.scale, output.zero_point, bias)
 }
 
-/// The bias as an integer of scale s_in · s_w, the input's zero point folded in.
-fn integer_bias(weights: &[i8], scale: f32, bias: f32, input: &Quantization) -> Result<i32, String> {
+/// The bias as an integer of scale s_in · s_w.
+pub fn integer_bias(bias: f32, scale: f32, input: &Quantization) -> i64 {
+    (f64::from(bias) / (f64::from(input.scale) * f64::from(scale))).round() as i64
+}
+
+/// [`integer_bias`] with the input's zero point folded in.
+fn folded_bias(weights: &[i8], scale: f32, bias: f32, input: &Quantization) -> Result<i32, String> {
     let sum: i64 = weights.iter().map(|&w| i64::from(w)).sum();
-    let accumulator_scale = f64::from(input.scale) * f64::from(scale);
-    let bias = (f64::from(bias) / accumulator_scale).round() as i64 - i64::from(input.zero_point) * sum;
+    let bias = integer_bias(bias, scale, input) - i64::from(input.zero_point) * sum;
     let bound = accumulator_bound(weights.iter().copied(), bias);
     if bound >= 1 << 31 {
         return Err(format!("its accumulator can reach {bound}, past the 2³¹ of int32"));

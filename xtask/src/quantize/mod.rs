@@ -1,9 +1,10 @@
 //! Quantize: from the float graph and the ranges of its values to the int8 network.
 
 mod addition;
-mod channel;
-mod fuse;
+pub(crate) mod channel;
+pub(crate) mod fuse;
 pub mod golden;
+pub mod isolate;
 mod layout;
 mod lower;
 mod lower_ops;
@@ -24,6 +25,7 @@ use crate::float::FloatRunner;
 use crate::graph::{Given, Graph, ValueId};
 use crate::import::{self, Imported};
 use crate::network::Network;
+use crate::qdq;
 use crate::simplify;
 pub use channel::accumulator_bound;
 pub use scheme::Scheme;
@@ -62,6 +64,10 @@ pub struct Source {
 pub struct Quantized {
     /// The int8 network, with its golden self-test.
     pub network: Network,
+    /// The float graph that it was made of.
+    pub graph: Graph,
+    /// Its integers.
+    pub scheme: Scheme,
     /// Signal to quantization noise of each op's output against the float run, in dB; `None` for ops that only move
     /// data.
     pub sqnr_db: Vec<Option<f64>>,
@@ -69,6 +75,16 @@ pub struct Quantized {
     pub warnings: Vec<String>,
     /// What import and simplify folded and fused.
     pub folded: Vec<String>,
+}
+
+impl Quantized {
+    /// The network as standard ONNX in QDQ form.
+    ///
+    /// # Errors
+    /// As [`qdq::export`].
+    pub fn to_qdq(&self) -> Result<Vec<u8>> {
+        qdq::export(&self.graph, &self.scheme, &self.network.name, self.network.source_sha256)
+    }
 }
 
 impl Source {
@@ -188,7 +204,8 @@ impl Source {
         let floats = (0..samples.min(SQNR_SAMPLES)).map(sample);
         let (sqnr_db, golden) = noise::measure(&lowered, &float, &values, data, floats)?;
         lowered.network.golden = golden;
-        Ok(Quantized { network: lowered.network, sqnr_db, warnings, folded: self.folded.clone() })
+        let (graph, folded) = (graph.clone(), self.folded.clone());
+        Ok(Quantized { network: lowered.network, graph, scheme, sqnr_db, warnings, folded })
     }
 
     /// The ranges that the recipe fixes, by input; warns where the data lie outside.

@@ -1,0 +1,94 @@
+//! The quantized network as standard ONNX in QDQ form: what the integers of a plan mean, for other tools to open and run.
+//!
+//! Every value passes a QuantizeLinear and a DequantizeLinear; weights are int8 and biases int32 initializers behind a
+//! DequantizeLinear. Names are the source's: the integers of a value `x` are `x_quantized`, what its layer computes before
+//! they are made `x_float`.
+
+mod nodes;
+mod writer;
+
+use still8_validation::{Failure, Result};
+
+use crate::graph::{Graph, ValueId};
+use crate::quantization::Quantization;
+use crate::quantize::fuse::{Fused, fuse_activations};
+use crate::quantize::scheme::Scheme;
+use writer::Writer;
+
+/// Name of the integers of a value.
+pub fn integers_of(name: &str) -> String {
+    format!("{name}_quantized")
+}
+
+/// Name of what is rounded to a value's integers.
+pub fn floats_of(name: &str) -> String {
+    format!("{name}_float")
+}
+
+/// The bytes of the ONNX file. `sha256` is the source's.
+///
+/// # Errors
+/// [`Failure::Unsupported`] names the node that has no QDQ form.
+pub fn export(graph: &Graph, scheme: &Scheme, name: &str, sha256: [u8; 32]) -> Result<Vec<u8>> {
+    let mut exporter = Exporter { graph, scheme, writer: Writer::new(name) };
+    for &input in &graph.inputs {
+        let value = &graph.values[input];
+        exporter.writer.input(&value.name, &value.shape);
+        exporter.quantize(input, &value.name);
+    }
+    for step in fuse_activations(graph) {
+        let node = &graph.nodes[step.node];
+        exporter.step(&step).map_err(|why| {
+            Failure::Unsupported(format!("node `{}` ({}): {why} in QDQ form", node.name, node.op.name()))
+        })?;
+        exporter.quantize(step.output, &floats_of(&graph.values[step.output].name));
+    }
+    for &output in &graph.outputs {
+        let value = &graph.values[output];
+        exporter.writer.output(&value.name, &value.shape);
+    }
+    let source: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(exporter.writer.finish(&[("still8.source_sha256", &source)]))
+}
+
+struct Exporter<'a> {
+    graph: &'a Graph,
+    scheme: &'a Scheme,
+    writer: Writer,
+}
+
+impl Exporter<'_> {
+    /// The quantization of a value.
+    fn quantization(&self, value: ValueId) -> Quantization {
+        self.scheme.values[&value]
+    }
+
+    /// What nodes read as a value: its name, or what comes out of an input's DequantizeLinear.
+    fn read(&self, value: ValueId) -> String {
+        let name = &self.graph.values[value].name;
+        if self.graph.inputs.contains(&value) { format!("{name}_dequantized") } else { name.clone() }
+    }
+
+    /// `floats` becomes the value's integers, and these become the value.
+    fn quantize(&mut self, value: ValueId, floats: &str) {
+        let integers = integers_of(&self.graph.values[value].name);
+        let quantization = self.quantization(value);
+        let read = self.read(value);
+        self.writer.quantize(floats, quantization, &integers);
+        self.writer.dequantize(&integers, quantization, &read);
+    }
+
+    /// The nodes of a step, up to `x_float`.
+    fn step(&mut self, step: &Fused) -> std::result::Result<(), String> {
+        let name = floats_of(&self.graph.values[step.output].name);
+        match step.clip {
+            None => self.node(step, &name),
+            Some((low, high)) => {
+                let inner = format!("{name}_unclipped");
+                self.node(step, &inner)?;
+                self.writer.clip(&inner, low, high, &name);
+                Ok(())
+            }
+        }
+    }
+}

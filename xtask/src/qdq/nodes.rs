@@ -1,0 +1,154 @@
+//! The ONNX form of each operator, on dequantized inputs.
+
+use still8::format::DataType;
+use still8_validation::onnx::build::{int, ints};
+use still8_validation::onnx::pb::AttributeProto;
+
+use super::Exporter;
+use super::writer::Writer;
+use crate::graph::{Node, Op, Reduction, Window};
+use crate::quantize::channel::integer_bias;
+use crate::quantize::fuse::Fused;
+
+type Exports<T = ()> = Result<T, String>;
+
+impl Exporter<'_> {
+    /// The nodes that compute `output` out of the step's node, its clip apart.
+    pub(super) fn node(&mut self, step: &Fused, output: &str) -> Exports {
+        let node = &self.graph.nodes[step.node];
+        let x = self.read(node.inputs[0]);
+        let spatial = self.graph.values[node.inputs[0]].shape.len().saturating_sub(2);
+        let from = &self.graph.values[node.inputs[0]].shape;
+        let to: Vec<usize> = self.graph.values[node.output].shape.clone();
+        match &node.op {
+            Op::Conv { window, groups } => {
+                let weights = self.weights(step, 0)?;
+                let mut inputs = vec![x, weights];
+                inputs.extend(self.bias(step, &[])?);
+                let mut attributes = window_attributes(window, spatial);
+                attributes.push(ints("dilations", &last(&window.dilation, spatial)));
+                attributes.push(int("group", *groups as i64));
+                self.writer.node("Conv", &texts(&inputs), output, attributes);
+            }
+            Op::MatMul => {
+                let weights = self.weights(step, 1)?;
+                let product = format!("{output}_product");
+                self.writer.node("MatMul", &[&x, &weights], &product, vec![]);
+                self.add_bias(step, &product, &[], output)?;
+            }
+            Op::ScaleOffset => {
+                let weights = self.weights(step, 0)?;
+                let product = format!("{output}_product");
+                self.writer.node("Mul", &[&x, &weights], &product, vec![]);
+                let ones = vec![1; from.len().saturating_sub(2)];
+                self.add_bias(step, &product, &ones, output)?;
+            }
+            Op::Clip { low, high } => self.writer.clip(&x, *low, *high, output),
+            Op::Add => {
+                let other = self.read(node.inputs[1]);
+                self.writer.node("Add", &[&x, &other], output, vec![]);
+            }
+            Op::MaxPool { window } => {
+                self.writer.node("MaxPool", &[&x], output, window_attributes(window, spatial));
+            }
+            Op::AveragePool { window, count_padding } => {
+                let mut attributes = window_attributes(window, spatial);
+                attributes.push(int("count_include_pad", i64::from(*count_padding)));
+                self.writer.node("AveragePool", &[&x], output, attributes);
+            }
+            Op::Reduce { reduction: Reduction::Mean, axes } => {
+                let keep = i64::from(to.len() == from.len());
+                let attributes = vec![Writer::axes(axes), int("keepdims", keep)];
+                self.writer.node("ReduceMean", &[&x], output, attributes);
+            }
+            Op::Reshape => {
+                let shape: Vec<i64> = to.iter().map(|&size| size as i64).collect();
+                let shape = self.writer.indices(&format!("{output}_shape"), &shape);
+                self.writer.node("Reshape", &[&x, &shape], output, vec![]);
+            }
+            Op::Transpose { permutation } => {
+                let permutation: Vec<i64> = permutation.iter().map(|&axis| axis as i64).collect();
+                self.writer.node("Transpose", &[&x], output, vec![ints("perm", &permutation)]);
+            }
+            Op::Pad { before, after, value } => {
+                let pads: Vec<i64> = before.iter().chain(after).map(|&pad| pad as i64).collect();
+                let pads = self.writer.indices(&format!("{output}_pads"), &pads);
+                // What int8 cannot hold, −∞ above all, is the least that it can.
+                let value = value.max(self.quantization(step.output).range().0);
+                let value = self.writer.floats(&format!("{output}_value"), &[], &[value]);
+                self.writer.node("Pad", &[&x, &pads, &value], output, vec![]);
+            }
+            Op::Concat { axis } => {
+                let inputs: Vec<String> = node.inputs.iter().map(|&input| self.read(input)).collect();
+                self.writer.node("Concat", &texts(&inputs), output, vec![int("axis", *axis as i64)]);
+            }
+            Op::Softmax { axis } => {
+                self.writer.node("Softmax", &[&x], output, vec![int("axis", *axis as i64)]);
+            }
+            _ => return Err("it cannot be written".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// The name of the step's weights, whose channels lie along `axis`.
+    fn weights(&mut self, step: &Fused, axis: usize) -> Exports<String> {
+        let node = &self.graph.nodes[step.node];
+        let weights = self.scheme.weights.get(&step.output).ok_or("it has no weights")?;
+        let mut shape = self.graph.values[node.inputs[1]].shape.clone();
+        if node.op == Op::ScaleOffset {
+            // Along axis 1 of what it multiplies.
+            let behind = self.graph.values[node.inputs[0]].shape.len().saturating_sub(2);
+            shape.extend(vec![1; behind]);
+        }
+        let integers: Vec<i32> = weights.integers.iter().map(|&q| q.into()).collect();
+        let name = format!("{}_weights", self.graph.values[step.output].name);
+        Ok(self.writer.dequantized(&name, &shape, DataType::Int8, &integers, (axis, &weights.scales)))
+    }
+
+    /// The name of the step's bias, `None` without one; `behind` are further axes.
+    fn bias(&mut self, step: &Fused, behind: &[usize]) -> Exports<Option<String>> {
+        let node: &Node = &self.graph.nodes[step.node];
+        let Some(&bias) = node.inputs.get(2) else {
+            return Ok(None);
+        };
+        let bias = self.graph.constant(bias).ok_or("its bias is not constant")?;
+        let weights = self.scheme.weights.get(&step.output).ok_or("it has no weights")?;
+        let input = self.quantization(node.inputs[0]);
+        let scales: Vec<f32> = weights.scales.iter().map(|scale| scale * input.scale).collect();
+        let integers: Vec<i32> = bias
+            .iter()
+            .zip(&weights.scales)
+            .map(|(&bias, &scale)| integer_bias(bias, scale, &input) as i32)
+            .collect();
+        let shape = [&[integers.len()], behind].concat();
+        let name = format!("{}_bias", self.graph.values[step.output].name);
+        Ok(Some(self.writer.dequantized(&name, &shape, DataType::Int32, &integers, (0, &scales))))
+    }
+
+    fn add_bias(&mut self, step: &Fused, product: &str, behind: &[usize], output: &str) -> Exports {
+        match self.bias(step, behind)? {
+            Some(bias) => self.writer.node("Add", &[product, &bias], output, vec![]),
+            None => self.writer.node("Identity", &[product], output, vec![]),
+        }
+        Ok(())
+    }
+}
+
+fn texts(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+/// The last `rank` of height and width.
+fn last(pair: &[usize; 2], rank: usize) -> Vec<i64> {
+    pair[2 - rank.min(2)..].iter().map(|&size| size as i64).collect()
+}
+
+fn window_attributes(window: &Window, spatial: usize) -> Vec<AttributeProto> {
+    let [top, left, bottom, right] = window.padding;
+    let pads = [last(&[top, left], spatial), last(&[bottom, right], spatial)].concat();
+    vec![
+        ints("kernel_shape", &last(&window.kernel, spatial)),
+        ints("strides", &last(&window.stride, spatial)),
+        ints("pads", &pads),
+    ]
+}

@@ -1,0 +1,124 @@
+//! Quantized ONNX: what its scales become, and what is refused.
+
+use std::path::PathBuf;
+
+use still8_validation::onnx::build::{ModelBuilder, With, int, node, tensor};
+use still8_validation::onnx::pb::TensorProto;
+use still8_validation::onnx::pb::tensor_proto::DataType;
+use xtask::graph::{Given, Op};
+use xtask::import::{Imported, import};
+use xtask::quantization::Quantization;
+use xtask::simplify::simplify;
+
+fn write(name: &str, model: &ModelBuilder) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("still8-test-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join(format!("{name}.onnx"));
+    std::fs::write(&path, model.bytes()).unwrap();
+    path
+}
+
+fn scalar(model: ModelBuilder, name: &str, scale: f32, kind: DataType, zero_point: i32) -> ModelBuilder {
+    let zero = TensorProto { int32_data: vec![zero_point], ..tensor(&format!("{name}_zero"), kind, &[]) };
+    model.floats(&format!("{name}_scale"), &[], &[scale]).initializer(zero)
+}
+
+/// x → Q → DQ → MatMul with int8 weights → Relu → Q → DQ → y.
+fn dense(kind: DataType, zero_points: [i32; 2], weights: [i32; 4]) -> ModelBuilder {
+    let model = ModelBuilder::new(13).input("x", &[1, 2]);
+    let model = scalar(model, "x", 0.5, kind, zero_points[0]);
+    let model = scalar(model, "y", 0.25, kind, zero_points[1]);
+    let model = scalar(model, "w", 0.125, DataType::Int8, 0);
+    let integers = TensorProto { int32_data: weights.to_vec(), ..tensor("w", DataType::Int8, &[2, 2]) };
+    model
+        .initializer(integers)
+        .node(node("QuantizeLinear", &["x", "x_scale", "x_zero"], "xq"))
+        .node(node("DequantizeLinear", &["xq", "x_scale", "x_zero"], "xd"))
+        .node(node("DequantizeLinear", &["w", "w_scale", "w_zero"], "wd"))
+        .node(node("MatMul", &["xd", "wd"], "p"))
+        .node(node("Relu", &["p"], "r"))
+        .node(node("QuantizeLinear", &["r", "y_scale", "y_zero"], "yq"))
+        .node(node("DequantizeLinear", &["yq", "y_scale", "y_zero"], "y"))
+        .output("y")
+}
+
+fn imported(name: &str, model: &ModelBuilder) -> Imported {
+    let mut imported = import(&write(name, model), &[]).unwrap();
+    simplify(&mut imported.graph);
+    imported
+}
+
+fn refused(name: &str, model: &ModelBuilder, texts: &[&str]) {
+    let failure = import(&write(name, model), &[]).unwrap_err();
+    for text in texts {
+        assert!(failure.to_string().contains(text), "`{text}` is missing in: {failure}");
+    }
+}
+
+#[test]
+fn scales_and_zero_points_are_kept_and_uint8_is_shifted() {
+    for (name, kind, shift) in [("int8", DataType::Int8, 0), ("uint8", DataType::Uint8, 128)] {
+        let graph = imported(name, &dense(kind, [3 + shift, -128 + shift], [1, -2, 127, -127])).graph;
+        assert_eq!(graph.nodes.iter().map(|node| node.op.name()).collect::<Vec<_>>(), ["MatMul", "Clip"]);
+        let given = |scale, zero_point| {
+            let dtype = still8::format::DataType::Int8;
+            Some(Given::Activation(Quantization { scale, zero_point, dtype }))
+        };
+        assert_eq!(graph.values[graph.inputs[0]].given, given(0.5, 3));
+        let output = &graph.values[graph.outputs[0]];
+        assert_eq!((output.name.as_str(), &output.given), ("y", &given(0.25, -128)));
+        let weights = &graph.values[graph.nodes[0].inputs[1]];
+        assert_eq!(weights.given, Some(Given::Weights(vec![0.125; 2])));
+        let floats: Vec<f32> = weights.constant.as_ref().unwrap().iter().copied().collect();
+        assert_eq!(floats, [0.125, -0.25, 15.875, -15.875]);
+    }
+}
+
+#[test]
+fn weights_of_minus_128_are_rounded_again_with_a_warning() {
+    let imported = imported("minus128", &dense(DataType::Int8, [0, 0], [1, 2, 3, -128]));
+    assert_eq!(imported.graph.values[imported.graph.nodes[0].inputs[1]].given, None);
+    assert!(imported.warnings.iter().any(|warning| warning.contains("`w`") && warning.contains("dB")));
+}
+
+#[test]
+fn a_value_quantized_twice_is_requantized_between() {
+    let mut model = dense(DataType::Int8, [0, 0], [1, 2, 3, 4]);
+    model = scalar(model, "z", 0.75, DataType::Int8, 5);
+    model = model.node(node("QuantizeLinear", &["y", "z_scale", "z_zero"], "zq")).node(node(
+        "DequantizeLinear",
+        &["zq", "z_scale", "z_zero"],
+        "z",
+    ));
+    model.graph.output[0].name = "z".into();
+    let graph = imported("twice", &model).graph;
+    assert!(matches!(graph.nodes.last().unwrap().op, Op::Reshape), "{:?}", graph.nodes.last());
+    assert_ne!(
+        graph.values[graph.outputs[0]].given,
+        graph.values[graph.nodes.last().unwrap().inputs[0]].given
+    );
+}
+
+#[test]
+fn bad_scales_and_types_are_refused_by_name() {
+    for (name, scale) in [("zero", 0.0), ("negative", -0.5), ("nan", f32::NAN), ("infinite", f32::INFINITY)] {
+        let mut model = dense(DataType::Int8, [0, 0], [1, 2, 3, 4]);
+        model.graph.initializer.iter_mut().find(|tensor| tensor.name == "y_scale").unwrap().float_data[0] =
+            scale;
+        refused(name, &model, &["yq/node", "`y_scale`: a scale must be a positive number"]);
+    }
+    let zero = dense(DataType::Int8, [200, 0], [1, 2, 3, 4]);
+    refused("zero_point", &zero, &["xq/node", "the zero point 200 is no INT8"]);
+    let wide = dense(DataType::Int16, [0, 0], [1, 2, 3, 4]);
+    refused("int16", &wide, &["xq/node", "activations of type INT16 are not supported"]);
+    let mut other = dense(DataType::Int8, [0, 0], [1, 2, 3, 4]);
+    other.graph.node[1].input[1] = "y_scale".into();
+    refused("other", &other, &["xd/node", "another scale or zero point than they were made with"]);
+    let mut blocks = dense(DataType::Int8, [0, 0], [1, 2, 3, 4]);
+    blocks.graph.node[2] = blocks.graph.node[2].clone().with(int("block_size", 2));
+    refused("blocks", &blocks, &["wd/node", "attribute block_size=2 is not supported"]);
+    let arithmetic = dense(DataType::Int8, [0, 0], [1, 2, 3, 4]).node(node("Relu", &["xq"], "rq"));
+    let mut arithmetic = arithmetic;
+    arithmetic.graph.output[0].name = "rq".into();
+    refused("arithmetic", &arithmetic, &["rq/node", "it reads the integers `xq`"]);
+}
