@@ -207,6 +207,18 @@ impl Dataset {
         Self { inputs: inputs.iter().map(tensor).collect(), labels: None, origin: format!("random:{seed}") }
     }
 
+    /// The samples `indices`, in that order.
+    ///
+    /// # Panics
+    /// Where there is no such sample.
+    pub fn pick(&self, indices: &[usize]) -> Self {
+        Self {
+            inputs: self.inputs.iter().map(|(name, tensor)| (name.clone(), tensor.pick(indices))).collect(),
+            labels: self.labels.as_ref().map(|labels| indices.iter().map(|&i| labels[i]).collect()),
+            origin: self.origin.clone(),
+        }
+    }
+
     /// Number of samples.
     pub fn samples(&self) -> usize {
         self.inputs.first().map_or(0, |(_, tensor)| tensor.samples())
@@ -219,10 +231,7 @@ impl Dataset {
             return;
         }
         let indices: Vec<usize> = (0..samples).map(|i| i * all / samples).collect();
-        self.inputs.iter_mut().for_each(|(_, tensor)| *tensor = tensor.pick(&indices));
-        if let Some(labels) = &mut self.labels {
-            *labels = indices.iter().map(|&i| labels[i]).collect();
-        }
+        *self = self.pick(&indices);
     }
 
     /// The labels, all below `classes`.

@@ -200,18 +200,113 @@ pub struct Fraction(f64);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quantize {
-    /// How calibration turns observed values into a range.
+    /// How calibration turns observed values into a range; absent, the way that serves best on held-out samples.
     pub calibration: Option<Calibration>,
+    /// Which steps recover accuracy, in order; absent, all.
+    pub recover: Option<Vec<Recovery>>,
 }
 
 /// How calibration turns observed values into a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum Calibration {
     /// From the smallest to the largest.
     MinMax,
+    /// Without the smallest and largest values; holds the share that stays, in thousandths of a percent.
+    Percentile(u32),
     /// The range with the least mean squared error.
     Mse,
+    /// The range whose 256 steps keep most of the distribution (least Kullback-Leibler divergence).
+    Entropy,
+}
+
+impl Calibration {
+    /// What is tried where nothing is asked for.
+    pub const ALL: [Self; 6] = [
+        Self::MinMax,
+        Self::Mse,
+        Self::Entropy,
+        Self::Percentile(99_999),
+        Self::Percentile(99_990),
+        Self::Percentile(99_900),
+    ];
+}
+
+impl std::fmt::Display for Calibration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MinMax => f.write_str("minmax"),
+            Self::Percentile(share) => write!(f, "percentile:{}", f64::from(*share) / 1000.0),
+            Self::Mse => f.write_str("mse"),
+            Self::Entropy => f.write_str("entropy"),
+        }
+    }
+}
+
+impl std::str::FromStr for Calibration {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        let percent =
+            |text: &str| text.parse::<f64>().ok().filter(|percent| (50.0..=100.0).contains(percent));
+        match (name, name.strip_prefix("percentile:").map(percent)) {
+            ("minmax", _) => Ok(Self::MinMax),
+            ("mse", _) => Ok(Self::Mse),
+            ("entropy", _) => Ok(Self::Entropy),
+            (_, Some(Some(percent))) => Ok(Self::Percentile((percent * 1000.0).round() as u32)),
+            (_, Some(None)) => {
+                Err(format!("`{name}`: a percentile is a number from 50 to 100, 99.99 for instance"))
+            }
+            _ => Err(format!(
+                "unknown calibration method `{name}`; known: minmax, mse, entropy, percentile:P (99.99 for instance)"
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for Calibration {
+    type Error = String;
+
+    fn try_from(name: String) -> std::result::Result<Self, String> {
+        name.parse()
+    }
+}
+
+/// A step that recovers accuracy after rounding, without labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recovery {
+    /// Weights rounded for the layer's output.
+    Round,
+    /// Biases that keep the output's mean.
+    Bias,
+    /// Activations' scales tuned on the network's output.
+    Scales,
+}
+
+impl Recovery {
+    /// All steps, in the order in which they serve.
+    pub const ALL: [Self; 3] = [Self::Round, Self::Bias, Self::Scales];
+
+    /// The name in `model.toml` and on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Round => "round",
+            Self::Bias => "bias",
+            Self::Scales => "scales",
+        }
+    }
+}
+
+impl std::str::FromStr for Recovery {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        Self::ALL.into_iter().find(|recovery| recovery.name() == name).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.into_iter().map(Self::name).collect();
+            format!("unknown recovery step `{name}`; known: {}", names.join(", "))
+        })
+    }
 }
 
 impl Recipe {

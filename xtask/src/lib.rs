@@ -31,5 +31,6 @@ pub mod python;
 pub mod qdq;
 pub mod quantization;
 pub mod quantize;
+pub mod recover;
 pub mod reference;
 pub mod simplify;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use still8_validation::Result;
-use xtask::commands::{bench, demo, flash, inspect, ops, quantize, run, setup, tables, test, validate};
+use xtask::commands::{
+    bench, compare, demo, flash, inspect, ops, quantize, run, setup, tables, test, validate,
+};
 use xtask::console::Console;
 
 /// Quantize, run and prove distilled small models on microcontrollers.
@@ -60,6 +62,9 @@ enum Command {
         cargo xtask bench --against before.json\n  \
         cargo xtask bench models/fashion --board stm32f405")]
     Bench(bench::Options),
+    /// Compare our quantizer with another one, on the same calibration data and other test data.
+    #[command(subcommand)]
+    Compare(Compare),
     /// List the ONNX operators that are taken, and which kernel runs each operator of a plan on each core.
     Ops,
     /// Measure every model again and write the tables of the READMEs.
@@ -75,6 +80,16 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+}
+
+/// With what.
+#[derive(Subcommand)]
+enum Compare {
+    /// ONNX Runtime's static quantizer (QDQ, int8 per channel, the best of its calibration methods).
+    ///
+    /// Makes a Python environment of its own under target/still8/python.
+    #[command(after_help = "Examples:\n  cargo xtask compare ort\n  cargo xtask compare ort models/fashion")]
+    Ort(compare::Options),
 }
 
 /// The JSON object of commands that have nothing else to report.
@@ -118,6 +133,11 @@ fn dispatch(command: Command, console: Console) -> Result<()> {
             let report = bench::run(&options, console)?;
             console.finish(&report);
             bench::missed(&report)?;
+        }
+        Command::Compare(Compare::Ort(options)) => {
+            let report = compare::run(&options, console)?;
+            console.finish(&report);
+            compare::missed(&report)?;
         }
         Command::Ops => console.finish(&ops::run(console)),
         Command::Tables => {

@@ -62,7 +62,7 @@ impl Case {
             spec.range = Some(*range);
         }
         let data = Dataset::random(7, &specs, SAMPLES);
-        let settings = Settings { method: Method::MinMax, ..Settings::default() };
+        let settings = Settings { method: Some(Method::MinMax), recover: vec![], ..Settings::default() };
         let quantized = source.quantize(&data, &settings, &Silent);
         let network = quantized.unwrap_or_else(|error| panic!("{name}: {error}")).network;
         let bytes = emit(&network, Family::Portable).unwrap().bytes;

@@ -46,8 +46,66 @@ impl Histogram {
     pub fn range(&self, method: Method) -> (f32, f32) {
         match method {
             Method::MinMax => self.extremes(),
-            Method::Mse => self.mse_range(),
+            Method::Percentile(share) => self.percentile_range(f64::from(share) / 100_000.0),
+            Method::Mse => self.descended(|low, high| self.error(low, high)),
+            Method::Entropy => self.descended(|low, high| self.divergence(low, high)),
         }
+    }
+
+    fn width(&self) -> f64 {
+        (f64::from(self.high) - f64::from(self.low)) / BINS as f64
+    }
+
+    /// The range that leaves half of 1 − `share` of all values out at either end.
+    fn percentile_range(&self, share: f64) -> (f32, f32) {
+        let total = self.bins.iter().sum::<u64>() + self.zeros;
+        let outside = (total as f64 * (1.0 - share) / 2.0).floor() as u64;
+        let end = |bins: &mut dyn Iterator<Item = &u64>| {
+            let mut left_out = 0;
+            bins.take_while(|&&count| {
+                left_out += count;
+                left_out <= outside
+            })
+            .count()
+        };
+        let (below, above) = (end(&mut self.bins.iter()), end(&mut self.bins.iter().rev()));
+        let low = f64::from(self.low) + below as f64 * self.width();
+        let high = f64::from(self.high) - above as f64 * self.width();
+        (low.min(0.0) as f32, high.max(0.0) as f32)
+    }
+
+    /// Kullback-Leibler divergence of the values from what 256 steps over `low..=high` make of them, as TensorRT's
+    /// calibration has it (Migacz, 8-bit Inference with TensorRT, 2017): what lies outside is counted at the ends, and the
+    /// values of a step are spread evenly over its bins that hold any.
+    fn divergence(&self, low: f64, high: f64) -> f64 {
+        let (width, total) = (self.width(), self.bins.iter().sum::<u64>() as f64);
+        let place = |x: f64| (((x - f64::from(self.low)) / width).round() as usize).min(BINS);
+        let (first, end) = (place(low), place(high));
+        if end <= first || total == 0.0 {
+            return f64::INFINITY;
+        }
+        let mut inside: Vec<f64> = self.bins[first..end].iter().map(|&count| count as f64).collect();
+        let own = inside.clone();
+        inside[0] += self.bins[..first].iter().sum::<u64>() as f64;
+        if let Some(last) = inside.last_mut() {
+            *last += self.bins[end..].iter().sum::<u64>() as f64;
+        }
+        let bins = inside.len();
+        let mut divergence = 0.0;
+        let mut at = 0;
+        for step in 0..256 {
+            let to = ((step + 1) * bins).div_ceil(256).min(bins);
+            let (real, own) = (&inside[at..to.max(at)], &own[at..to.max(at)]);
+            at = to.max(at);
+            let filled = own.iter().filter(|&&count| count > 0.0).count();
+            let share = own.iter().sum::<f64>() / filled.max(1) as f64;
+            for (&p, &own) in real.iter().zip(own).filter(|(p, _)| **p > 0.0) {
+                // Clipped values in a bin that holds none of its own: what the steps say is next to nothing.
+                let q = if own > 0.0 { share } else { 1e-3 };
+                divergence += p / total * (p / q).ln();
+            }
+        }
+        divergence
     }
 
     /// Mean square of rounding errors inside `low..=high`, uniform over a step, and of clipping errors outside.
@@ -65,18 +123,18 @@ impl Histogram {
     }
 
     /// Coordinate descent over both ends, in hundredths of the extremes.
-    fn mse_range(&self) -> (f32, f32) {
+    fn descended(&self, cost: impl Fn(f64, f64) -> f64) -> (f32, f32) {
         let (low, high) = (f64::from(self.low), f64::from(self.high));
         let mut best = (100, 100);
-        let mut least = self.error(low, high);
+        let mut least = cost(low, high);
         let mut improved = high > low;
         while improved {
             improved = false;
             for end in [0, 1] {
                 for percent in 20..=100 {
                     let candidate = if end == 0 { (percent, best.1) } else { (best.0, percent) };
-                    let error = self
-                        .error(low * f64::from(candidate.0) / 100.0, high * f64::from(candidate.1) / 100.0);
+                    let error =
+                        cost(low * f64::from(candidate.0) / 100.0, high * f64::from(candidate.1) / 100.0);
                     if error < least {
                         (best, least, improved) = (candidate, error, true);
                     }
@@ -115,6 +173,25 @@ mod tests {
         assert_eq!(histogram.range(Method::MinMax).1, 40.0);
         let (low, high) = histogram.range(Method::Mse);
         assert!(low < -0.4 && high < 30.0, "{low} {high}");
+    }
+
+    #[test]
+    fn percentiles_leave_out_their_share_at_either_end() {
+        let histogram = of((0..100_000).map(|i| i as f32 / 50_000.0 - 1.0));
+        let (low, high) = histogram.range(Method::Percentile(90_000));
+        assert!((low + 0.9).abs() < 0.01 && (high - 0.9).abs() < 0.01, "{low} {high}");
+        assert_eq!(histogram.range(Method::Percentile(100_000)), histogram.extremes());
+    }
+
+    #[test]
+    fn entropy_clips_a_thin_tail_and_keeps_a_uniform_distribution() {
+        // A slope, whose shape wide steps lose, with a few values far outside.
+        let slope = |i: u32| (i as f32 / 100_000.0).sqrt();
+        let tailed = of((0..100_000).map(|i| if i % 50_000 == 0 { 30.0 } else { slope(i) }));
+        let (_, high) = tailed.range(Method::Entropy);
+        assert!((0.9..20.0).contains(&high), "{high}");
+        let (low, high) = of((0..100_000).map(|i| i as f32 / 50_000.0 - 1.0)).range(Method::Entropy);
+        assert!(low < -0.9 && high > 0.9, "{low} {high}");
     }
 
     #[test]

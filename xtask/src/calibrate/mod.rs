@@ -6,8 +6,6 @@
 mod histogram;
 mod probe;
 
-use std::str::FromStr;
-
 use ndarray::ArrayD;
 use rayon::prelude::*;
 use still8_validation::{Failure, Result};
@@ -15,37 +13,7 @@ use still8_validation::{Failure, Result};
 pub use histogram::Histogram;
 pub use probe::{RANDOM_RANGES, relative_variation};
 
-/// How a range is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Method {
-    /// From the smallest to the largest value seen.
-    MinMax,
-    /// The range with the smallest mean square of rounding and clipping errors.
-    #[default]
-    Mse,
-}
-
-impl Method {
-    /// The name used on command lines and in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::MinMax => "minmax",
-            Self::Mse => "mse",
-        }
-    }
-}
-
-impl FromStr for Method {
-    type Err = String;
-
-    fn from_str(name: &str) -> std::result::Result<Self, String> {
-        match name {
-            "minmax" => Ok(Self::MinMax),
-            "mse" => Ok(Self::Mse),
-            _ => Err(format!("unknown calibration method `{name}`; known: minmax, mse")),
-        }
-    }
-}
+pub use still8_validation::recipe::Calibration as Method;
 
 /// Runs `samples` samples through `run`, which computes the values of these names, and returns a histogram for each.
 ///

@@ -1,6 +1,7 @@
 //! One file for each command of `cargo xtask`.
 
 pub mod bench;
+pub mod compare;
 pub mod demo;
 pub mod flash;
 pub mod inspect;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use still8::format::{DataType, Family};
 use still8_validation::data::{Dataset, InputSpec};
 use still8_validation::model::{DataKind, FILE_NAME, Model};
-use still8_validation::recipe::Calibration;
+use still8_validation::recipe::Recovery;
 use still8_validation::{Failure, Result, files};
 use tempfile::TempDir;
 
@@ -43,9 +43,14 @@ pub struct Options {
     /// Kernel family that the weights are packed for: portable, scalar, dsp, helium or neon.
     #[arg(long, default_value = "portable", value_parser = parse_family)]
     pub family: Family,
-    /// How ranges are chosen: minmax or mse [default: the recipe's, or mse].
+    /// How ranges are chosen: minmax, percentile:P, mse or entropy [default: the recipe's, or the one with the least output
+    /// error on held-out samples].
     #[arg(long, value_name = "METHOD", value_parser = parse_method)]
     pub method: Option<Method>,
+    /// Which steps recover accuracy: none, all, or some of round, bias and scales, in that order [default: the recipe's,
+    /// or all].
+    #[arg(long, value_name = "STEPS", value_parser = parse_recover)]
+    pub recover: Option<Recover>,
     /// Size of a symbolic dimension.
     #[arg(long, value_name = "NAME=N", value_parser = parse_dim)]
     pub dim: Vec<(String, usize)>,
@@ -63,6 +68,18 @@ fn parse_method(name: &str) -> std::result::Result<Method, String> {
     name.parse()
 }
 
+/// Steps of recovery.
+#[derive(Clone, Debug)]
+pub struct Recover(Vec<Recovery>);
+
+fn parse_recover(text: &str) -> std::result::Result<Recover, String> {
+    match text {
+        "none" => Ok(Recover(vec![])),
+        "all" => Ok(Recover(Recovery::ALL.to_vec())),
+        steps => steps.split(',').map(str::parse).collect::<std::result::Result<_, _>>().map(Recover),
+    }
+}
+
 fn parse_dim(text: &str) -> std::result::Result<(String, usize), String> {
     let (name, size) = text.split_once('=').ok_or("expected NAME=N")?;
     let size = size.parse().map_err(|_| format!("`{size}` is not a size"))?;
@@ -70,10 +87,49 @@ fn parse_dim(text: &str) -> std::result::Result<(String, usize), String> {
 }
 
 impl Options {
+    fn override_settings(&self, settings: &mut Settings) {
+        settings.method = self.method.or(settings.method);
+        if let Some(Recover(recover)) = &self.recover {
+            settings.recover.clone_from(recover);
+        }
+    }
+
     /// The defaults for a source.
     pub fn new(source: PathBuf, family: Family) -> Self {
-        Self { source, calib: None, out: None, emit_qdq: None, family, method: None, dim: Vec::new() }
+        Self {
+            source,
+            calib: None,
+            out: None,
+            emit_qdq: None,
+            family,
+            method: None,
+            recover: None,
+            dim: Vec::new(),
+        }
     }
+}
+
+/// A calibration method on held-out samples.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Tried {
+    pub method: String,
+    pub sqnr_db: Option<f64>,
+}
+
+/// A step of recovery, judged on held-out samples.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Recovered {
+    pub step: &'static str,
+    pub before_db: Option<f64>,
+    pub after_db: Option<f64>,
+    pub kept: bool,
+}
+
+/// What JSON can say: no infinity.
+fn finite(db: f64) -> Option<f64> {
+    Some(db).filter(|db| db.is_finite())
 }
 
 /// The command's report; field names are those of the command contract.
@@ -95,8 +151,12 @@ pub struct Report {
     pub macs: u64,
     pub parameters: usize,
     pub family: &'static str,
-    pub calibration: &'static str,
+    pub calibration: String,
     pub calibration_samples: usize,
+    /// Output SQNR on held-out samples of every method that was tried.
+    pub calibration_tried: Vec<Tried>,
+    /// What each step of recovery did.
+    pub recovery: Vec<Recovered>,
     pub layers: Vec<Layer>,
     pub folded: Vec<String>,
     pub warnings: Vec<String>,
@@ -138,7 +198,7 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     if let Some((path, bytes)) = &qdq {
         files::write_atomically(path, |file| file.write_all(bytes))?;
     }
-    let mut report = report(&quantized, &emitted, plan, options.family, &prepared.settings, data.samples());
+    let mut report = report(&quantized, &emitted, plan, options.family, data.samples());
     report.qdq.clone_from(&options.emit_qdq);
     for warning in &report.warnings {
         console.warn(warning);
@@ -176,10 +236,9 @@ impl Prepared {
                 if let Some([low, high]) = model.input().range {
                     settings.input_ranges.insert(recipe.input.name.clone(), (low, high));
                 }
-                match recipe.quantize.calibration {
-                    Some(Calibration::MinMax) => settings.method = Method::MinMax,
-                    Some(Calibration::Mse) => settings.method = Method::Mse,
-                    None => {}
+                settings.method = recipe.quantize.calibration;
+                if let Some(recover) = &recipe.quantize.recover {
+                    settings.recover.clone_from(recover);
                 }
                 settings.lineage = Some(lineage::text(recipe)?);
                 model.student()?
@@ -190,16 +249,14 @@ impl Prepared {
                 source.clone()
             }
         };
-        if let Some(method) = options.method {
-            settings.method = method;
-        }
+        options.override_settings(&mut settings);
         Ok(Self { onnx, model, reference: None, settings })
     }
 
     fn of_reference(reference: &'static Reference, options: &Options) -> Result<Self> {
         let (folder, onnx) = reference.temporary()?;
         let mut settings = Settings { dims: options.dim.clone(), ..reference.settings() };
-        settings.method = options.method.unwrap_or(settings.method);
+        options.override_settings(&mut settings);
         Ok(Self { onnx, model: None, reference: Some((reference, folder)), settings })
     }
 
@@ -282,7 +339,6 @@ fn report(
     emitted: &Emitted,
     plan: PathBuf,
     family: Family,
-    settings: &Settings,
     calibration_samples: usize,
 ) -> Report {
     let network = &quantized.network;
@@ -315,8 +371,24 @@ fn report(
         macs: layers.iter().map(|layer| layer.macs).sum(),
         parameters: network.parameters(),
         family: family.name(),
-        calibration: settings.method.name(),
+        calibration: quantized.calibration.method.to_string(),
         calibration_samples,
+        calibration_tried: quantized
+            .calibration
+            .errors
+            .iter()
+            .map(|&(method, db)| Tried { method: method.to_string(), sqnr_db: finite(db) })
+            .collect(),
+        recovery: quantized
+            .recovery
+            .iter()
+            .map(|step| Recovered {
+                step: step.recovery.name(),
+                before_db: finite(step.before_db),
+                after_db: finite(step.after_db),
+                kept: step.kept,
+            })
+            .collect(),
         layers,
         folded: quantized.folded.clone(),
         warnings: quantized.warnings.clone(),
@@ -341,6 +413,25 @@ fn render(report: &Report) -> String {
     let mut text = format!("{table}\n");
     for folded in &report.folded {
         let _ = writeln!(text, "{folded}");
+    }
+    let db = |db: Option<f64>| db.map_or_else(|| "-".to_owned(), |db| format!("{db:.2}"));
+    if !report.calibration_tried.is_empty() {
+        let tried: Vec<_> = report
+            .calibration_tried
+            .iter()
+            .map(|tried| format!("{} {}", tried.method, db(tried.sqnr_db)))
+            .collect();
+        let _ = writeln!(text, "calibration, output SQNR in dB on held-out samples: {}", tried.join(", "));
+    }
+    for step in &report.recovery {
+        let kept = if step.kept { "kept" } else { "undone" };
+        let _ = writeln!(
+            text,
+            "recovery by {}: {} dB before, {} dB after, {kept}",
+            step.step,
+            db(step.before_db),
+            db(step.after_db)
+        );
     }
     let peak = report.arena_peak_layer.as_deref().unwrap_or("-");
     let _ = write!(

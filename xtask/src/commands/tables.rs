@@ -168,7 +168,10 @@ fn cells(report: &Validation) -> Vec<String> {
 }
 
 /// Puts `contents` between `<!-- name:begin -->` and `<!-- name:end -->`.
-fn replace(path: &Path, name: &str, contents: &str) -> Result<()> {
+///
+/// # Errors
+/// [`Failure::Data`] where a marker is missing.
+pub fn replace(path: &Path, name: &str, contents: &str) -> Result<()> {
     let text = String::from_utf8(files::read(path)?).map_err(|error| Failure::data(path, error))?;
     let (begin, end) = (format!("<!-- {name}:begin -->"), format!("<!-- {name}:end -->"));
     let parts = text.split_once(&begin).and_then(|(front, rest)| Some((front, rest.split_once(&end)?.1)));

@@ -1,6 +1,6 @@
 //! Convolution in f32: a product of matrices (im2col), or, depthwise, one plane at a time.
 
-use ndarray::{ArrayD, ArrayView2, ArrayViewMut2, linalg::general_mat_mul};
+use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewMut2, linalg::general_mat_mul};
 
 use crate::graph::Window;
 
@@ -49,6 +49,21 @@ pub fn conv(operands: &[&ArrayD<f32>], window: &Window, groups: usize, shape: &[
         }
     }
     ArrayD::from_shape_vec(shape, output).expect("one value an output position")
+}
+
+/// Input elements under each weight of a filter (all channels, all taps) at each output position: `[c_in · taps, positions]`,
+/// padding as 0. `shape` is the output's; one image.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn columns(x: &ArrayD<f32>, window: &Window, shape: &[usize]) -> Array2<f32> {
+    let [_, c_in, h, w] = planes(x.shape());
+    let [_, _, out_h, out_w] = planes(shape);
+    let x = x.as_standard_layout();
+    let mut columns = Vec::new();
+    im2col(x.as_slice().expect("row-major"), [h, w], window, [out_h, out_w], &mut columns);
+    let rows = c_in * window.kernel[0] * window.kernel[1];
+    Array2::from_shape_vec((rows, out_h * out_w), columns).expect("one column a position")
 }
 
 /// `[n, c, h, w]` of a shape with one or two spatial axes.

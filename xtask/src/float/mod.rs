@@ -5,6 +5,8 @@
 
 mod conv;
 
+pub use conv::columns;
+
 use ndarray::{Array2, ArrayD, Ix2};
 
 use crate::evaluate::evaluate_node;

@@ -9,9 +9,10 @@ mod layout;
 mod lower;
 mod lower_ops;
 mod noise;
-mod params;
+pub(crate) mod params;
 pub mod scheme;
 pub mod search;
+pub mod trial;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,36 +21,99 @@ use ndarray::ArrayD;
 use still8_validation::data::{Dataset, InputSpec, Sample};
 use still8_validation::{Failure, Result};
 
-use crate::calibrate::{self, Method};
+use crate::calibrate::{self, Histogram, Method};
 use crate::float::FloatRunner;
 use crate::graph::{Given, Graph, ValueId};
 use crate::import::{self, Imported};
 use crate::network::Network;
 use crate::qdq;
+use crate::recover::{self, Recovery, Refined};
 use crate::simplify;
 pub use channel::accumulator_bound;
 pub use scheme::Scheme;
+use trial::Trial;
 
 /// Samples on which the error of each layer is measured.
 const SQNR_SAMPLES: usize = 64;
 /// Samples of a trial of a random range.
 const TRIAL_SAMPLES: usize = 32;
+/// Held-out samples: with fewer than twice the least, all samples serve for both; more than the most say little more.
+const HELD_OUT_LEAST: usize = 8;
+const HELD_OUT_MOST: usize = 64;
+/// Samples whose moments weights are rounded by.
+const MOMENT_SAMPLES: usize = 128;
+/// Samples that scales are tuned on.
+const TUNE_SAMPLES: usize = 128;
 /// Fewer calibration samples than this earn a warning.
 const FEW_SAMPLES: usize = 32;
 
 /// What to do beyond the defaults.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Name of the model; the graph's own where it is empty.
     pub name: String,
-    /// How ranges are chosen.
-    pub method: Method,
+    /// How ranges are chosen; `None`: the way that serves best on held-out samples.
+    pub method: Option<Method>,
+    /// Which steps recover accuracy, in order.
+    pub recover: Vec<Recovery>,
     /// Real ranges of inputs that the recipe fixes, by name.
     pub input_ranges: HashMap<String, (f32, f32)>,
     /// Sizes of symbolic dimensions.
     pub dims: Vec<(String, usize)>,
     /// Where model and data came from (TOML), to be carried in the plan.
     pub lineage: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            method: None,
+            recover: Recovery::ALL.to_vec(),
+            input_ranges: HashMap::new(),
+            dims: Vec::new(),
+            lineage: None,
+        }
+    }
+}
+
+/// How ranges were chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibrated {
+    /// The method.
+    pub method: Method,
+    /// Output SQNR in dB on held-out samples by every method that was tried.
+    pub errors: Vec<(Method, f64)>,
+}
+
+impl Calibrated {
+    /// The method with the least error.
+    fn least(error: impl Fn(Method) -> Result<f64>) -> Result<Self> {
+        let mut errors = Vec::new();
+        for method in Method::ALL {
+            errors.push((method, error(method)?));
+        }
+        // Of equals the first, which is the simpler one.
+        let best = errors.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(Method::MinMax, |best| best.0);
+        let errors = errors.into_iter().map(|(method, error)| (method, trial::decibels(error))).collect();
+        Ok(Self { method: best, errors })
+    }
+}
+
+/// Indices of the samples to calibrate on while something is chosen, and of those to judge by: the last quarter, or all
+/// where they are few.
+fn parts(samples: usize) -> (Vec<usize>, Vec<usize>) {
+    if samples < 2 * HELD_OUT_LEAST {
+        return ((0..samples).collect(), (0..samples).collect());
+    }
+    let fit = samples - samples / 4;
+    ((0..fit).collect(), spread(&(fit..samples).collect::<Vec<_>>(), HELD_OUT_MOST))
+}
+
+/// At most so many of `indices`, spread evenly.
+fn spread(indices: &[usize], most: usize) -> Vec<usize> {
+    let kept = indices.len().min(most);
+    (0..kept).map(|i| indices[i * indices.len() / kept]).collect()
 }
 
 /// An imported model that waits for calibration data.
@@ -71,6 +135,10 @@ pub struct Quantized {
     /// Signal to quantization noise of each op's output against the float run, in dB; `None` for ops that only move
     /// data.
     pub sqnr_db: Vec<Option<f64>>,
+    /// How ranges were chosen.
+    pub calibration: Calibrated,
+    /// What recovery did.
+    pub recovery: Vec<recover::Step>,
     /// What users should look at.
     pub warnings: Vec<String>,
     /// What import and simplify folded and fused.
@@ -174,38 +242,95 @@ impl Source {
             ));
         }
         let steps = fuse::fuse_activations(graph);
-
         let values: Vec<ValueId> =
             graph.inputs.iter().copied().chain(steps.iter().map(|step| step.output)).collect();
-        let names: Vec<String> = values.iter().map(|&value| graph.values[value].name.clone()).collect();
-        let float = FloatRunner::new(graph, &values);
-        let sample = |i: usize| float_sample(data, i, graph);
-        progress.start(2 * samples);
-        let histograms = calibrate::observe(&names, samples, |i| float.run(&sample(i)), || progress.step())?;
-        let ranges: HashMap<ValueId, (f32, f32)> = values
-            .iter()
-            .zip(&histograms)
-            .map(|(&value, histogram)| (value, histogram.range(settings.method)))
-            .collect();
+        let (fit, held) = parts(samples);
+        let trials = if self.is_quantized() { vec![] } else { settings.recover.clone() };
+        let auto = settings.method.is_none() && !self.is_quantized();
+        progress.start(2 * samples + if auto { 2 * fit.len() } else { 0 } + trials.len());
 
-        let observed = |input: ValueId| {
-            values.iter().position(|&value| value == input).map(|i| histograms[i].extremes())
+        let observed = self.observe(data, 0..samples, &values, progress)?;
+        let extremes =
+            |input: ValueId| values.iter().position(|&value| value == input).map(|i| observed[i].extremes());
+        let fixed = self.fixed_ranges(&settings.input_ranges, extremes, &mut warnings)?;
+        let scheme = |histograms: &[Histogram], method, warnings: &mut Vec<String>| {
+            let ranges = values.iter().zip(histograms).map(|(&value, seen)| (value, seen.range(method)));
+            let values = params::assign(graph, &steps, &ranges.collect(), &fixed, warnings);
+            Scheme::new(graph, &steps, values, &HashMap::new())
         };
-        let fixed = self.fixed_ranges(&settings.input_ranges, observed, &mut warnings)?;
-        let quantizations = params::assign(graph, &steps, &ranges, &fixed, &mut warnings);
-        let scheme = Scheme::new(graph, &steps, quantizations, &HashMap::new())?;
-        let mut lowered = lower::lower(graph, &steps, &scheme)?;
+        let on_held = Trial::new(graph, data, &held);
+        let calibration = match settings.method {
+            Some(method) => Calibrated { method, errors: vec![] },
+            None if !auto => Calibrated { method: Method::MinMax, errors: vec![] },
+            None => {
+                let seen = self.observe(data, 0..fit.len(), &values, progress)?;
+                let error = |method| on_held.error(graph, &steps, &scheme(&seen, method, &mut vec![])?);
+                Calibrated::least(error)?
+            }
+        };
+        let scheme = scheme(&observed, calibration.method, &mut warnings)?;
+        let mut refined = Refined { graph: graph.clone(), steps: &steps, scheme };
+        let recovery = self.recover(&mut refined, &trials, data, &fit, &on_held, progress)?;
+        let Refined { graph, scheme, .. } = refined;
+
+        let mut lowered = lower::lower(&graph, &steps, &scheme)?;
         if !settings.name.is_empty() {
             lowered.network.name.clone_from(&settings.name);
         }
         lowered.network.source_sha256 = self.imported.sha256;
         lowered.network.lineage.clone_from(&settings.lineage);
-
-        let floats = (0..samples.min(SQNR_SAMPLES)).map(sample);
+        // Against the source's own floats: recovery changed biases.
+        let float = FloatRunner::new(&self.imported.graph, &values);
+        let floats = (0..samples.min(SQNR_SAMPLES)).map(|i| float_sample(data, i, &graph));
         let (sqnr_db, golden) = noise::measure(&lowered, &float, &values, data, floats)?;
         lowered.network.golden = golden;
-        let (graph, folded) = (graph.clone(), self.folded.clone());
-        Ok(Quantized { network: lowered.network, graph, scheme, sqnr_db, warnings, folded })
+        let folded = self.folded.clone();
+        Ok(Quantized {
+            network: lowered.network,
+            graph,
+            scheme,
+            sqnr_db,
+            calibration,
+            recovery,
+            warnings,
+            folded,
+        })
+    }
+
+    /// Histograms of `values` over some samples.
+    fn observe(
+        &self,
+        data: &Dataset,
+        samples: std::ops::Range<usize>,
+        values: &[ValueId],
+        progress: &(impl Progress + Sync),
+    ) -> Result<Vec<Histogram>> {
+        let graph = &self.imported.graph;
+        let names: Vec<String> = values.iter().map(|&value| graph.values[value].name.clone()).collect();
+        let float = FloatRunner::new(graph, values);
+        let run = |i: usize| float.run(&float_sample(data, samples.start + i, graph));
+        calibrate::observe(&names, samples.len(), run, || progress.step())
+    }
+
+    /// The steps of recovery, on the float graph as it was imported.
+    fn recover(
+        &self,
+        refined: &mut Refined<'_>,
+        recoveries: &[Recovery],
+        data: &Dataset,
+        fit: &[usize],
+        held: &Trial,
+        progress: &(impl Progress + Sync),
+    ) -> Result<Vec<recover::Step>> {
+        if recoveries.is_empty() {
+            return Ok(vec![]);
+        }
+        let graph = refined.graph.clone();
+        let seen: Vec<usize> = spread(fit, MOMENT_SAMPLES);
+        let inputs = |i: usize| float_sample(data, seen[i], &graph);
+        let moments = recover::observe(&graph, refined.steps, &refined.scheme, seen.len(), inputs, || ());
+        let on_fit = Trial::new(&graph, data, &spread(fit, TUNE_SAMPLES));
+        recover::recover(refined, recoveries, &moments, &on_fit, held, &|| progress.step())
     }
 
     /// The ranges that the recipe fixes, by input; warns where the data lie outside.

@@ -83,6 +83,31 @@ pub fn assign(
     params
 }
 
+/// The groups of values that share a quantization which calibration chose: neither given by the source nor fixed by an
+/// operator, and no input of the graph, whose range is its user's.
+pub fn free_groups(graph: &Graph, steps: &[Fused]) -> Vec<Vec<ValueId>> {
+    let groups = Groups::of(graph, steps);
+    let mut found: Vec<(ValueId, Vec<ValueId>)> = Vec::new();
+    let fixed: Vec<ValueId> = steps
+        .iter()
+        .filter(|step| matches!(graph.nodes[step.node].op, Op::Softmax { .. }))
+        .map(|step| step.output)
+        .chain(graph.inputs.iter().copied())
+        .map(|value| groups.find(value))
+        .collect();
+    for step in steps {
+        let group = groups.find(step.output);
+        if fixed.contains(&group) || groups.given(graph, group).is_some() {
+            continue;
+        }
+        match found.iter_mut().find(|(other, _)| *other == group) {
+            Some((_, values)) => values.push(step.output),
+            None => found.push((group, vec![step.output])),
+        }
+    }
+    found.into_iter().map(|(_, values)| values).collect()
+}
+
 /// Whether the source file gives every value its quantization, so that there is nothing to calibrate.
 pub fn all_given(graph: &Graph, steps: &[Fused]) -> bool {
     let groups = Groups::of(graph, steps);

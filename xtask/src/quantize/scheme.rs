@@ -63,6 +63,11 @@ impl Channels {
         }
     }
 
+    /// Rows of a matrix, one a channel.
+    pub fn rows(count: usize, elements: usize) -> Self {
+        Self { count, elements, contiguous: true }
+    }
+
     /// Place of element `i` of channel `c`.
     pub fn index(&self, c: usize, i: usize) -> usize {
         if self.contiguous { c * self.elements + i } else { i * self.count + c }

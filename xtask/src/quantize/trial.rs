@@ -1,0 +1,67 @@
+//! A scheme on trial: the int8 network run on held-out samples against the float outputs.
+
+use ndarray::ArrayD;
+use rayon::prelude::*;
+use still8::format::Family;
+use still8_validation::data::{Dataset, Sample};
+use still8_validation::host::HostRunner;
+use still8_validation::{Failure, Result};
+
+use super::float_sample;
+use super::fuse::Fused;
+use super::lower::lower;
+use super::scheme::Scheme;
+use crate::emit::emit;
+use crate::float::FloatRunner;
+use crate::graph::Graph;
+
+/// Samples with the outputs that the float graph computes of them.
+pub struct Trial {
+    data: Dataset,
+    /// All outputs of each sample, one behind the other.
+    floats: Vec<Vec<f32>>,
+}
+
+impl Trial {
+    /// On the samples `indices` of `data`.
+    pub fn new(graph: &Graph, data: &Dataset, indices: &[usize]) -> Self {
+        let float = FloatRunner::new(graph, &graph.outputs);
+        let flat = |values: Vec<ArrayD<f32>>| values.iter().flatten().copied().collect();
+        let floats = indices.par_iter().map(|&i| flat(float.run(&float_sample(data, i, graph)))).collect();
+        Self { data: data.pick(indices), floats }
+    }
+
+    /// Number of samples.
+    pub fn samples(&self) -> usize {
+        self.floats.len()
+    }
+
+    /// Energy of the int8 outputs' error relative to the float outputs'.
+    ///
+    /// # Errors
+    /// As lowering; [`Failure::Unsupported`] where the network has no valid plan.
+    pub fn error(&self, graph: &Graph, steps: &[Fused], scheme: &Scheme) -> Result<f64> {
+        let network = lower(graph, steps, scheme)?.network;
+        let plan = emit(&network, Family::Portable)?.bytes;
+        let invalid = |error| Failure::Unsupported(format!("`{}`: {error}", network.name));
+        let runner = HostRunner::new(&plan).map_err(invalid)?;
+        let outputs = runner.run(&self.data, |_| ())?.0.dequantized();
+        let (mut signal, mut error) = (0.0, 0.0);
+        for (i, floats) in self.floats.iter().enumerate() {
+            let mut floats = floats.iter();
+            for (_, tensor) in &outputs {
+                let Sample::Float(values) = tensor.sample(i) else { continue };
+                for (&q, &x) in values.iter().zip(floats.by_ref()) {
+                    signal += f64::from(x).powi(2);
+                    error += (f64::from(x) - f64::from(q)).powi(2);
+                }
+            }
+        }
+        Ok(if signal > 0.0 { error / signal } else { error })
+    }
+}
+
+/// A relative error in dB of signal to noise.
+pub fn decibels(error: f64) -> f64 {
+    -10.0 * error.log10()
+}

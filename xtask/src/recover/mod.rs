@@ -1,0 +1,77 @@
+//! Recovery of accuracy without labels: each step changes the scheme, or the float weights that it rounds, and stays only
+//! if the int8 outputs on held-out samples come closer to the float ones.
+//!
+//! Everything is a function of model, data and settings: no clock, no order of threads decides anything.
+
+mod moments;
+mod rounding;
+mod scales;
+
+use still8_validation::Result;
+
+use crate::graph::Graph;
+use crate::quantize::fuse::Fused;
+use crate::quantize::scheme::Scheme;
+use crate::quantize::trial::{Trial, decibels};
+pub use moments::{Moments, observe};
+
+/// A step that can be switched off.
+pub use still8_validation::recipe::Recovery;
+
+/// What a step did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Which.
+    pub recovery: Recovery,
+    /// Output SQNR on held-out samples before it, in dB.
+    pub before_db: f64,
+    /// After it.
+    pub after_db: f64,
+    /// Whether it stayed.
+    pub kept: bool,
+}
+
+/// What is refined, and what it is judged by.
+pub struct Refined<'a> {
+    /// The graph; its biases change.
+    pub graph: Graph,
+    /// Its steps.
+    pub steps: &'a [Fused],
+    /// Its integers.
+    pub scheme: Scheme,
+}
+
+/// Applies `recoveries` in order. `moments` are of the weighted layers' inputs, `fit` holds samples to tune on, `held`
+/// others to judge by. `step` is told of each piece of work.
+///
+/// # Errors
+/// As [`Trial::error`].
+pub fn recover(
+    refined: &mut Refined<'_>,
+    recoveries: &[Recovery],
+    moments: &Moments,
+    fit: &Trial,
+    held: &Trial,
+    step: &dyn Fn(),
+) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    let mut error = held.error(&refined.graph, refined.steps, &refined.scheme)?;
+    for &recovery in recoveries {
+        let (graph, scheme) = (refined.graph.clone(), refined.scheme.clone());
+        match recovery {
+            Recovery::Round => rounding::round(refined, moments),
+            Recovery::Bias => rounding::correct_biases(refined, moments),
+            Recovery::Scales => scales::tune(refined, fit, step)?,
+        }
+        let after = held.error(&refined.graph, refined.steps, &refined.scheme)?;
+        let kept = after < error;
+        steps.push(Step { recovery, before_db: decibels(error), after_db: decibels(after), kept });
+        if kept {
+            error = after;
+        } else {
+            (refined.graph, refined.scheme) = (graph, scheme);
+        }
+        step();
+    }
+    Ok(steps)
+}
