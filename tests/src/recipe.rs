@@ -286,7 +286,7 @@ pub enum Recovery {
 
 impl Recovery {
     /// All steps, in the order in which they serve.
-    pub const ALL: [Self; 3] = [Self::Round, Self::Bias, Self::Scales];
+    pub const ALL: [Self; 3] = [Self::Bias, Self::Round, Self::Scales];
 
     /// The name in `model.toml` and on command lines.
     pub const fn name(self) -> &'static str {

@@ -9,7 +9,7 @@ use super::fuse::fuse_activations;
 use super::golden::Reference;
 use super::layout::Layout;
 use super::lower::{Lowered, lower};
-use crate::graph::ValueId;
+use crate::graph::{Graph, ValueId};
 use crate::network::{Network, Op, Port, Tensor};
 
 /// A layer that runs alone: an op that computes a value of the graph, and the ops that only bring its inputs into shape.
@@ -58,16 +58,22 @@ pub fn layers(quantized: &Quantized) -> Result<Vec<Layer>> {
     let steps = fuse_activations(&quantized.graph);
     let lowered = lower(&quantized.graph, &steps, &quantized.scheme)?;
     let named = lowered.op_values.iter().enumerate().filter_map(|(op, value)| Some((op, value.as_ref()?)));
-    named.map(|(op, (value, layout))| layer(quantized, &lowered, op, *value, layout)).collect()
+    named.map(|(op, (value, layout))| cut(&quantized.graph, &lowered, op, *value, layout)).collect()
 }
 
-fn layer(
-    quantized: &Quantized,
-    lowered: &Lowered,
-    index: usize,
-    output: ValueId,
-    layout: &Layout,
-) -> Result<Layer> {
+/// The layer of a lowered graph that computes `value`; `None` where no op does.
+///
+/// # Errors
+/// As quantization itself.
+pub fn layer(graph: &Graph, lowered: &Lowered, value: ValueId) -> Result<Option<Layer>> {
+    let found = lowered.op_values.iter().enumerate().find_map(|(op, of)| {
+        let (of, layout) = of.as_ref()?;
+        (*of == value).then_some((op, layout))
+    });
+    found.map(|(op, layout)| cut(graph, lowered, op, value, layout)).transpose()
+}
+
+fn cut(graph: &Graph, lowered: &Lowered, index: usize, output: ValueId, layout: &Layout) -> Result<Layer> {
     let network = &lowered.network;
     let mut part = Part {
         lowered,
@@ -90,7 +96,7 @@ fn layer(
     let input_indices = input_indices.collect();
     let values = inputs.iter().map(|&source| match source {
         Source::Op(op) => lowered.op_values[op].as_ref().map_or(output, |(value, _)| *value),
-        Source::Input(i) => quantized.graph.inputs[i],
+        Source::Input(i) => graph.inputs[i],
     });
     let values = values.collect();
     let port = |tensor: usize| Port {

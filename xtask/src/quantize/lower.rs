@@ -36,6 +36,14 @@ pub struct Lowered {
 /// # Errors
 /// [`Failure::Unsupported`] names the node that has no int8 form, and why.
 pub fn lower(graph: &Graph, steps: &[Fused], scheme: &Scheme) -> Result<Lowered> {
+    lower_to(graph, steps, scheme, &graph.outputs)
+}
+
+/// [`lower`] with other values as the network's outputs.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_to(graph: &Graph, steps: &[Fused], scheme: &Scheme, outputs: &[ValueId]) -> Result<Lowered> {
     let mut lowering = Lowering {
         graph,
         scheme,
@@ -50,7 +58,7 @@ pub fn lower(graph: &Graph, steps: &[Fused], scheme: &Scheme) -> Result<Lowered>
             Failure::Unsupported(format!("node `{}` ({}): {why}", node.name, node.op.name()))
         })?;
     }
-    lowering.place_outputs()?;
+    lowering.place_outputs(outputs)?;
     Ok(Lowered { network: lowering.network, op_values: lowering.op_values })
 }
 
@@ -83,8 +91,8 @@ impl Lowering<'_> {
         }
     }
 
-    fn place_outputs(&mut self) -> Result<()> {
-        for &output in &self.graph.outputs {
+    fn place_outputs(&mut self, outputs: &[ValueId]) -> Result<()> {
+        for &output in outputs {
             let value = &self.graph.values[output];
             let placed = self.placed.get(&output).cloned().ok_or_else(|| {
                 Failure::Unsupported(format!(

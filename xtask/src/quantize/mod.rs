@@ -6,7 +6,7 @@ pub(crate) mod fuse;
 pub mod golden;
 pub mod isolate;
 mod layout;
-mod lower;
+pub(crate) mod lower;
 mod lower_ops;
 mod noise;
 pub(crate) mod params;
@@ -269,7 +269,7 @@ impl Source {
             }
         };
         let scheme = scheme(&observed, calibration.method, &mut warnings)?;
-        let mut refined = Refined { graph: graph.clone(), steps: &steps, scheme };
+        let mut refined = Refined { original: graph, graph: graph.clone(), steps: &steps, scheme };
         let recovery = self.recover(&mut refined, &trials, data, &fit, &on_held, progress)?;
         let Refined { graph, scheme, .. } = refined;
 
@@ -325,12 +325,11 @@ impl Source {
         if recoveries.is_empty() {
             return Ok(vec![]);
         }
-        let graph = refined.graph.clone();
-        let seen: Vec<usize> = spread(fit, MOMENT_SAMPLES);
-        let inputs = |i: usize| float_sample(data, seen[i], &graph);
-        let moments = recover::observe(&graph, refined.steps, &refined.scheme, seen.len(), inputs, || ());
-        let on_fit = Trial::new(&graph, data, &spread(fit, TUNE_SAMPLES));
-        recover::recover(refined, recoveries, &moments, &on_fit, held, &|| progress.step())
+        let graph = refined.original;
+        let seen = spread(fit, MOMENT_SAMPLES);
+        let samples: Vec<_> = seen.iter().map(|&i| float_sample(data, i, graph)).collect();
+        let on_fit = Trial::new(graph, data, &spread(fit, TUNE_SAMPLES));
+        recover::recover(refined, recoveries, &samples, &on_fit, held, &|| progress.step())
     }
 
     /// The ranges that the recipe fixes, by input; warns where the data lie outside.

@@ -9,15 +9,17 @@ use still8_validation::{Failure, Result};
 
 use super::float_sample;
 use super::fuse::Fused;
-use super::lower::lower;
+use super::lower::lower_to;
 use super::scheme::Scheme;
 use crate::emit::emit;
 use crate::float::FloatRunner;
-use crate::graph::Graph;
+use crate::graph::{Graph, Op, ValueId};
 
-/// Samples with the outputs that the float graph computes of them.
+/// Samples with the outputs that the float graph computes of them: those before a softmax, which hides most of what goes
+/// wrong and blows up the rest.
 pub struct Trial {
     data: Dataset,
+    outputs: Vec<ValueId>,
     /// All outputs of each sample, one behind the other.
     floats: Vec<Vec<f32>>,
 }
@@ -25,10 +27,17 @@ pub struct Trial {
 impl Trial {
     /// On the samples `indices` of `data`.
     pub fn new(graph: &Graph, data: &Dataset, indices: &[usize]) -> Self {
-        let float = FloatRunner::new(graph, &graph.outputs);
+        let before_softmax = |&output: &ValueId| match graph.writer(output) {
+            Some(writer) if matches!(graph.nodes[writer].op, Op::Softmax { .. }) => {
+                graph.nodes[writer].inputs[0]
+            }
+            _ => output,
+        };
+        let outputs: Vec<ValueId> = graph.outputs.iter().map(before_softmax).collect();
+        let float = FloatRunner::new(graph, &outputs);
         let flat = |values: Vec<ArrayD<f32>>| values.iter().flatten().copied().collect();
         let floats = indices.par_iter().map(|&i| flat(float.run(&float_sample(data, i, graph)))).collect();
-        Self { data: data.pick(indices), floats }
+        Self { data: data.pick(indices), outputs, floats }
     }
 
     /// Number of samples.
@@ -41,7 +50,7 @@ impl Trial {
     /// # Errors
     /// As lowering; [`Failure::Unsupported`] where the network has no valid plan.
     pub fn error(&self, graph: &Graph, steps: &[Fused], scheme: &Scheme) -> Result<f64> {
-        let network = lower(graph, steps, scheme)?.network;
+        let network = lower_to(graph, steps, scheme, &self.outputs)?.network;
         let plan = emit(&network, Family::Portable)?.bytes;
         let invalid = |error| Failure::Unsupported(format!("`{}`: {error}", network.name));
         let runner = HostRunner::new(&plan).map_err(invalid)?;

@@ -6,14 +6,16 @@
 mod moments;
 mod rounding;
 mod scales;
+mod sequential;
 
+use ndarray::ArrayD;
 use still8_validation::Result;
 
 use crate::graph::Graph;
 use crate::quantize::fuse::Fused;
 use crate::quantize::scheme::Scheme;
 use crate::quantize::trial::{Trial, decibels};
-pub use moments::{Moments, observe};
+use sequential::What;
 
 /// A step that can be switched off.
 pub use still8_validation::recipe::Recovery;
@@ -33,7 +35,9 @@ pub struct Step {
 
 /// What is refined, and what it is judged by.
 pub struct Refined<'a> {
-    /// The graph; its biases change.
+    /// The float graph that the outputs are held to.
+    pub original: &'a Graph,
+    /// The graph that is lowered; its biases change.
     pub graph: Graph,
     /// Its steps.
     pub steps: &'a [Fused],
@@ -41,15 +45,15 @@ pub struct Refined<'a> {
     pub scheme: Scheme,
 }
 
-/// Applies `recoveries` in order. `moments` are of the weighted layers' inputs, `fit` holds samples to tune on, `held`
-/// others to judge by. `step` is told of each piece of work.
+/// Applies `recoveries` in order, on `samples` (inputs of the float graph); `fit` holds samples to tune on, `held` others to
+/// judge by. `step` is told of each piece of work.
 ///
 /// # Errors
 /// As [`Trial::error`].
 pub fn recover(
     refined: &mut Refined<'_>,
     recoveries: &[Recovery],
-    moments: &Moments,
+    samples: &[Vec<ArrayD<f32>>],
     fit: &Trial,
     held: &Trial,
     step: &dyn Fn(),
@@ -59,9 +63,13 @@ pub fn recover(
     for &recovery in recoveries {
         let (graph, scheme) = (refined.graph.clone(), refined.scheme.clone());
         match recovery {
-            Recovery::Round => rounding::round(refined, moments),
-            Recovery::Bias => rounding::correct_biases(refined, moments),
-            Recovery::Scales => scales::tune(refined, fit, step)?,
+            Recovery::Bias => sequential::refine(refined, samples, What { weights: false, biases: true })?,
+            // Other weights want other biases.
+            Recovery::Round => {
+                let biases = steps.iter().any(|step: &Step| step.recovery == Recovery::Bias && step.kept);
+                sequential::refine(refined, samples, What { weights: true, biases })?;
+            }
+            Recovery::Scales => scales::tune(refined, fit, held, step)?,
         }
         let after = held.error(&refined.graph, refined.steps, &refined.scheme)?;
         let kept = after < error;

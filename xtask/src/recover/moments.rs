@@ -1,124 +1,75 @@
-//! First and second moments of what each weighted layer multiplies, over sample data.
+//! First and second moments of what a layer multiplies: as the int8 network has it, and as the float graph does.
 
-use std::collections::HashMap;
+use ndarray::{Array1, Array2, ArrayD, Axis, s};
 
-use ndarray::{Array1, Array2, ArrayD, ArrayView2};
-use rayon::prelude::*;
-
-use crate::float::{FloatRunner, columns};
-use crate::graph::{Graph, Node, Op, ValueId};
-use crate::quantization::Quantization;
-use crate::quantize::fuse::Fused;
-use crate::quantize::scheme::Scheme;
+use crate::float::columns;
+use crate::graph::{Graph, Node, Op};
 
 /// Output positions of a sample that count: more of them say little that is new.
 const POSITIONS: usize = 192;
 
-/// Moments of one group of a layer: its inputs as the integers hold them, and as the float graph has them.
+/// Moments of one group of a layer's inputs, one element for each weight of an output channel.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// Mean of the float inputs, one for each weight of a channel.
+    /// Positions that were seen.
+    pub count: f64,
+    /// Mean of the float inputs.
     pub mean: Array1<f64>,
-    /// Mean of the inputs after rounding and clipping.
-    pub rounded_mean: Array1<f64>,
-    /// Covariance of the inputs after rounding and clipping.
+    /// Mean of the inputs that the int8 network has.
+    pub int8_mean: Array1<f64>,
+    /// Covariance of the inputs that the int8 network has.
     pub covariance: Array2<f64>,
+    /// Covariance of the float inputs (rows) with those of the int8 network (columns).
+    pub cross: Array2<f64>,
 }
 
-/// Moments of all weighted layers, by the value that their steps produce. One group, or one a group of a convolution.
-pub type Moments = HashMap<ValueId, Vec<Group>>;
-
 /// Sums over positions.
-#[derive(Clone)]
-struct Sums {
+#[derive(Clone, Debug)]
+pub struct Sums {
     count: f64,
     float: Array1<f64>,
-    rounded: Array1<f64>,
+    int8: Array1<f64>,
     products: Array2<f64>,
+    cross: Array2<f64>,
 }
 
 impl Sums {
-    fn new(k: usize) -> Self {
+    /// Of the columns of both inputs, `[k, positions]`.
+    fn of(float: &Array2<f32>, int8: &Array2<f32>) -> Self {
+        let sum = |x: &Array2<f32>| x.map_axis(Axis(1), |row| row.iter().map(|&x| f64::from(x)).sum());
         Self {
-            count: 0.0,
-            float: Array1::zeros(k),
-            rounded: Array1::zeros(k),
-            products: Array2::zeros((k, k)),
+            count: float.ncols() as f64,
+            float: sum(float),
+            int8: sum(int8),
+            products: int8.dot(&int8.t()).mapv(f64::from),
+            cross: float.dot(&int8.t()).mapv(f64::from),
         }
     }
 
-    /// Adds the columns of `x` `[k, positions]`.
-    fn add(&mut self, x: ArrayView2<'_, f32>, quantization: Quantization) {
-        let rounded = x.mapv(|x| quantization.dequantize(quantization.quantize(x)));
-        self.count += x.ncols() as f64;
-        for (i, (row, rounded)) in x.rows().into_iter().zip(rounded.rows()).enumerate() {
-            self.float[i] += row.iter().map(|&x| f64::from(x)).sum::<f64>();
-            self.rounded[i] += rounded.iter().map(|&x| f64::from(x)).sum::<f64>();
-        }
-        self.products += &rounded.dot(&rounded.t()).mapv(f64::from);
-    }
-
-    fn merge(&mut self, other: &Self) {
+    /// Adds sums of other positions.
+    pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.float += &other.float;
-        self.rounded += &other.rounded;
+        self.int8 += &other.int8;
         self.products += &other.products;
+        self.cross += &other.cross;
     }
 
-    fn moments(&self) -> Group {
+    /// The moments.
+    pub fn moments(&self) -> Group {
         let n = self.count.max(1.0);
-        let rounded_mean = &self.rounded / n;
-        let k = rounded_mean.len();
-        let outer = Array2::from_shape_fn((k, k), |(i, j)| rounded_mean[i] * rounded_mean[j]);
-        Group { mean: &self.float / n, covariance: &self.products / n - outer, rounded_mean }
-    }
-}
-
-/// Observes the inputs of all layers whose weights may be rounded otherwise, over samples that `inputs` gives.
-pub fn observe(
-    graph: &Graph,
-    steps: &[Fused],
-    scheme: &Scheme,
-    samples: usize,
-    inputs: impl Fn(usize) -> Vec<ArrayD<f32>> + Sync,
-    progress: impl Fn() + Sync,
-) -> Moments {
-    let layers: Vec<(&Fused, &Node)> = steps
-        .iter()
-        .map(|step| (step, &graph.nodes[step.node]))
-        .filter(|(_, node)| rounds(graph, node))
-        .collect();
-    let wanted: Vec<ValueId> = layers.iter().map(|(_, node)| node.inputs[0]).collect();
-    let float = FloatRunner::new(graph, &wanted);
-    // Samples in parallel; sums are merged in the order of the samples, so that threads decide nothing.
-    let chunk = rayon::current_num_threads().max(1) * 2;
-    let mut sums: Vec<Vec<Sums>> = vec![Vec::new(); layers.len()];
-    for start in (0..samples).step_by(chunk) {
-        let of_samples: Vec<Vec<Vec<Sums>>> = (start..samples.min(start + chunk))
-            .into_par_iter()
-            .map(|i| {
-                let values = float.run(&inputs(i));
-                progress();
-                let layer = |((_, node), x): (&(&Fused, &Node), &ArrayD<f32>)| {
-                    let shape = graph.values[node.output].shape.as_slice();
-                    let weights = graph.values[node.inputs[1]].shape.as_slice();
-                    layer_sums(node, x, weights, shape, scheme.values[&node.inputs[0]])
-                };
-                layers.iter().zip(&values).map(layer).collect()
-            })
-            .collect();
-        for sample in of_samples {
-            for (sums, sample) in sums.iter_mut().zip(sample) {
-                if sums.is_empty() {
-                    *sums = sample;
-                } else {
-                    sums.iter_mut().zip(&sample).for_each(|(sums, sample)| sums.merge(sample));
-                }
-            }
+        let (mean, int8_mean) = (&self.float / n, &self.int8 / n);
+        let outer = |a: &Array1<f64>, b: &Array1<f64>| {
+            Array2::from_shape_fn((a.len(), b.len()), |(i, j)| a[i] * b[j])
+        };
+        Group {
+            count: n,
+            covariance: &self.products / n - outer(&int8_mean, &int8_mean),
+            cross: &self.cross / n - outer(&mean, &int8_mean),
+            mean,
+            int8_mean,
         }
     }
-    let moments = |sums: &Vec<Sums>| sums.iter().map(Sums::moments).collect();
-    layers.iter().zip(&sums).map(|((step, _), sums)| (step.output, moments(sums))).collect()
 }
 
 /// Whether a node has weights that the source file does not fix.
@@ -131,34 +82,30 @@ pub fn rounds(graph: &Graph, node: &Node) -> bool {
     one_image && graph.values[node.inputs[1]].given.is_none()
 }
 
-fn layer_sums(
-    node: &Node,
-    x: &ArrayD<f32>,
-    weights: &[usize],
-    shape: &[usize],
-    quantization: Quantization,
-) -> Vec<Sums> {
+/// Sums over one sample, one for each group of the layer: of its float input and of the int8 network's.
+pub fn sums(graph: &Graph, node: &Node, float: &ArrayD<f32>, int8: &ArrayD<f32>) -> Vec<Sums> {
+    let weights = &graph.values[node.inputs[1]].shape;
     match &node.op {
         Op::Conv { window, groups } => {
             let k: usize = weights[1..].iter().product();
-            let all = columns(x, window, shape);
-            let kept = every(all.ncols());
-            let all = all.select(ndarray::Axis(1), &kept);
-            let group = |g: usize| {
-                let mut sums = Sums::new(k);
-                sums.add(all.slice(ndarray::s![g * k..(g + 1) * k, ..]), quantization);
-                sums
-            };
-            (0..*groups).map(group).collect()
+            let shape = &graph.values[node.output].shape;
+            let [float, int8] = [float, int8].map(|x| {
+                let all = columns(x, window, shape);
+                let kept = every(all.ncols());
+                all.select(Axis(1), &kept)
+            });
+            let of_group = |x: &Array2<f32>, g: usize| x.slice(s![g * k..(g + 1) * k, ..]).to_owned();
+            (0..*groups).map(|g| Sums::of(&of_group(&float, g), &of_group(&int8, g))).collect()
         }
         _ => {
             let k = weights[0];
-            let rows = x.as_standard_layout();
-            let rows = rows.view().into_shape_with_order((x.len() / k, k)).expect("rows of k elements");
-            let kept = every(rows.nrows());
-            let mut sums = Sums::new(k);
-            sums.add(rows.select(ndarray::Axis(0), &kept).t(), quantization);
-            vec![sums]
+            let [float, int8] = [float, int8].map(|x| {
+                let rows = x.as_standard_layout();
+                let rows = rows.view().into_shape_with_order((x.len() / k, k)).expect("rows of k elements");
+                let kept = every(rows.nrows());
+                rows.select(Axis(0), &kept).reversed_axes().as_standard_layout().into_owned()
+            });
+            vec![Sums::of(&float, &int8)]
         }
     }
 }

@@ -3,71 +3,81 @@
 //! With input covariance C, rounding weights w to s · q costs the output the variance eᵀCe, e = w − s · q. Its minimum over the
 //! integers q is sought as optimal brain quantization does it (Frantar et al., GPTQ, 2022): one weight after the other is
 //! rounded, and those behind make up for its error; then single integers are moved as long as that helps, which is the
-//! objective of AdaRound (Nagel et al., 2020) without its relaxation. The mean of the error goes into the bias (Nagel et al.,
-//! Data-Free Quantization, 2019), which has 32 bits.
+//! objective of AdaRound (Nagel et al., 2020) without its relaxation. Inputs that are wrong already are made up for by the
+//! weights that bring the float output back, as far as it is linear in them, before these are rounded. The mean of the
+//! error goes into the bias (Nagel et al., Data-Free Quantization, 2019), which has 32 bits.
 
 use ndarray::{Array1, Array2, ArrayD, IxDyn};
 use rayon::prelude::*;
 
 use super::Refined;
-use super::moments::{Group, Moments, rounds};
-use crate::graph::{Op, ValueId};
+use super::moments::Group;
+use crate::graph::Graph;
+use crate::quantize::fuse::Fused;
 use crate::quantize::scheme::{Channels, Weights};
 
-/// Added to the covariance's diagonal, relative to its mean: what so few samples cannot tell.
+/// Added to the covariance's diagonal, relative to its mean, with as much for each position a weight that was seen: what so
+/// few samples cannot tell.
 const DAMPING: f64 = 0.01;
+/// Fewer positions a weight do not tell how to make up for wrong inputs.
+const POSITIONS_FOR_SHIFT: f64 = 16.0;
 /// Most passes over a channel's weights.
 const PASSES: usize = 20;
 
-/// Rounds the weights of all layers for the output's sake.
-pub fn round(refined: &mut Refined<'_>, moments: &Moments) {
-    let Refined { graph, steps, scheme } = refined;
-    let layers: Vec<_> = steps.iter().filter(|step| rounds(graph, &graph.nodes[step.node])).collect();
-    let rounded: Vec<(ValueId, Vec<i8>)> = layers
-        .par_iter()
-        .filter_map(|step| {
-            let node = &graph.nodes[step.node];
-            let (groups, weights) = (moments.get(&step.output)?, scheme.weights.get(&step.output)?);
-            let channels = Channels::of(graph, node)?;
-            let floats: Vec<f32> = graph.constant(node.inputs[1])?.iter().copied().collect();
-            Some((step.output, layer(&floats, weights, channels, groups)))
-        })
-        .collect();
-    for (output, integers) in rounded {
-        if let Some(weights) = scheme.weights.get_mut(&output) {
-            weights.integers = integers;
-        }
-    }
+/// Rounds a layer's weights for its output's sake.
+pub fn round(refined: &mut Refined<'_>, step: &Fused, groups: &[Group]) {
+    let Refined { graph, scheme, .. } = refined;
+    let node = &graph.nodes[step.node];
+    let (Some(weights), Some(channels), Some(floats)) =
+        (scheme.weights.get_mut(&step.output), Channels::of(graph, node), graph.constant(node.inputs[1]))
+    else {
+        return;
+    };
+    let floats: Vec<f32> = floats.iter().copied().collect();
+    weights.integers = rounded(&floats, weights, channels, groups);
 }
 
-fn layer(floats: &[f32], weights: &Weights, channels: Channels, groups: &[Group]) -> Vec<i8> {
+/// Integers for the weights `floats` of a layer.
+fn rounded(floats: &[f32], weights: &Weights, channels: Channels, groups: &[Group]) -> Vec<i8> {
     let per_group = channels.count / groups.len();
-    let mut integers = weights.integers.clone();
-    for (g, group) in groups.iter().enumerate() {
-        let k = group.mean.len();
-        let mean = group.covariance.diag().sum() / k as f64;
-        let damping = (DAMPING * mean).max(f64::MIN_POSITIVE);
-        let covariance = &group.covariance + Array2::<f64>::eye(k) * damping;
-        let compensation = inverse(&covariance).and_then(|inverse| cholesky(&inverse));
-        for c in g * per_group..(g + 1) * per_group {
-            let scale = f64::from(weights.scales[c]);
-            let limit = f64::from(Weights::limit(weights.bits));
-            let row: Array1<f64> = channels.gather(floats, c).iter().map(|&w| f64::from(w) / scale).collect();
-            let nearest: Array1<f64> =
-                channels.gather(&weights.integers, c).iter().map(|&q| f64::from(q)).collect();
-            let candidates = compensation.iter().map(|lower| compensated(&row, lower, limit));
-            let candidates =
-                candidates.chain([nearest]).map(|start| descended(&row, start, &covariance, limit));
-            let cost = |q: &Array1<f64>| {
-                let e = &row - q;
-                e.dot(&covariance.dot(&e))
+    let solved: Vec<Vec<(usize, i8)>> = groups
+        .par_iter()
+        .enumerate()
+        .map(|(g, group)| {
+            let k = group.mean.len();
+            let mean = group.covariance.diag().sum() / k as f64;
+            let damping = ((DAMPING + k as f64 / group.count) * mean).max(f64::MIN_POSITIVE);
+            let covariance = &group.covariance + Array2::<f64>::eye(k) * damping;
+            let inverse = inverse(&covariance);
+            // What brings the float output back out of inputs that are wrong already: wᵀ(cross − C)C⁻¹ is added to w.
+            let known = inverse.as_ref().filter(|_| group.count >= POSITIONS_FOR_SHIFT * k as f64);
+            let shift = known.map(|inverse| (&group.cross - &group.covariance).dot(inverse));
+            let compensation = inverse.and_then(|inverse| cholesky(&inverse));
+            let of_channel = |c: usize| {
+                let scale = f64::from(weights.scales[c]);
+                let limit = f64::from(Weights::limit(weights.bits));
+                let row: Array1<f64> =
+                    channels.gather(floats, c).iter().map(|&w| f64::from(w) / scale).collect();
+                let row = match &shift {
+                    Some(shift) => &row + &row.dot(shift),
+                    None => row,
+                };
+                let nearest = row.mapv(|w| w.round().clamp(-limit, limit));
+                let candidates = compensation.iter().map(|lower| compensated(&row, lower, limit));
+                let candidates =
+                    candidates.chain([nearest]).map(|start| descended(&row, start, &covariance, limit));
+                let cost = |q: &Array1<f64>| {
+                    let e = &row - q;
+                    e.dot(&covariance.dot(&e))
+                };
+                let best = candidates.min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or_default();
+                best.iter().enumerate().map(|(i, &q)| (channels.index(c, i), q as i8)).collect::<Vec<_>>()
             };
-            let best = candidates.min_by(|a, b| cost(a).total_cmp(&cost(b)));
-            for (i, q) in best.into_iter().flatten().enumerate() {
-                integers[channels.index(c, i)] = q as i8;
-            }
-        }
-    }
+            (g * per_group..(g + 1) * per_group).flat_map(of_channel).collect()
+        })
+        .collect();
+    let mut integers = weights.integers.clone();
+    solved.into_iter().flatten().for_each(|(place, q)| integers[place] = q);
     integers
 }
 
@@ -147,43 +157,38 @@ fn inverse(a: &Array2<f64>) -> Option<Array2<f64>> {
     Some(inverse.t().dot(&inverse))
 }
 
-/// Adds to each bias what rounding took from the output's mean.
-pub fn correct_biases(refined: &mut Refined<'_>, moments: &Moments) {
-    for step in refined.steps {
-        let node = &refined.graph.nodes[step.node];
-        let (Some(groups), Some(weights), Some(channels)) = (
-            moments.get(&step.output),
-            refined.scheme.weights.get(&step.output),
-            Channels::of(&refined.graph, node),
-        ) else {
-            continue;
-        };
-        let Some(floats) = refined.graph.constant(node.inputs[1]) else { continue };
-        let floats: Vec<f32> = floats.iter().copied().collect();
-        let per_group = channels.count / groups.len();
-        let correction = |c: usize| {
-            let group = &groups[c / per_group];
-            let rounded = channels.gather(&weights.integers, c);
-            let terms =
-                channels.gather(&floats, c).into_iter().zip(rounded).enumerate().map(|(i, (w, q))| {
-                    let rounded = f64::from(q) * f64::from(weights.scales[c]);
-                    f64::from(w) * group.mean[i] - rounded * group.rounded_mean[i]
-                });
-            terms.sum::<f64>()
-        };
-        let old = node.inputs.get(2).and_then(|&bias| refined.graph.constant(bias)).cloned();
-        let bias: Vec<f32> = (0..channels.count)
-            .map(|c| (old.as_ref().map_or(0.0, |old| f64::from(old[c])) + correction(c)) as f32)
-            .collect();
-        let name = format!("{}#bias", refined.graph.values[step.output].name);
-        debug_assert!(matches!(node.op, Op::Conv { .. } | Op::MatMul));
-        let index = step.node;
-        let shape = IxDyn(&[bias.len()]);
-        let constant = ArrayD::from_shape_vec(shape, bias).expect("one an output channel");
-        let bias = refined.graph.add_constant(name, constant);
-        refined.graph.nodes[index].inputs.truncate(2);
-        refined.graph.nodes[index].inputs.push(bias);
-    }
+/// Adds to a layer's biases what the int8 network took from its output's mean; `original` has the float weights and biases.
+pub fn correct_bias(refined: &mut Refined<'_>, original: &Graph, step: &Fused, groups: &[Group]) {
+    let node = &original.nodes[step.node];
+    let (Some(weights), Some(channels), Some(floats)) = (
+        refined.scheme.weights.get(&step.output),
+        Channels::of(original, node),
+        original.constant(node.inputs[1]),
+    ) else {
+        return;
+    };
+    let floats: Vec<f32> = floats.iter().copied().collect();
+    let per_group = channels.count / groups.len();
+    let correction = |c: usize| {
+        let group = &groups[c / per_group];
+        let integers = channels.gather(&weights.integers, c);
+        let terms = channels.gather(&floats, c).into_iter().zip(integers).enumerate().map(|(i, (w, q))| {
+            let int8 = f64::from(q) * f64::from(weights.scales[c]);
+            f64::from(w) * group.mean[i] - int8 * group.int8_mean[i]
+        });
+        terms.sum::<f64>()
+    };
+    let old = node.inputs.get(2).and_then(|&bias| original.constant(bias));
+    let bias: Vec<f32> = (0..channels.count)
+        .map(|c| (old.map_or(0.0, |old| f64::from(old[c])) + correction(c)) as f32)
+        .collect();
+    let name = format!("{}#bias", original.values[step.output].name);
+    let shape = IxDyn(&[bias.len()]);
+    let constant = ArrayD::from_shape_vec(shape, bias).expect("one an output channel");
+    let bias = refined.graph.add_constant(name, constant);
+    let inputs = &mut refined.graph.nodes[step.node].inputs;
+    inputs.truncate(2);
+    inputs.push(bias);
 }
 
 #[cfg(test)]
@@ -205,15 +210,20 @@ mod tests {
             let covariance = covariance(seed, k);
             let mut random = SplitMix64::new(seed ^ 1);
             let row = Array1::from_shape_simple_fn(k, || f64::from(random.uniform([-100.0, 100.0])));
-            let group =
-                Group { mean: Array1::zeros(k), rounded_mean: Array1::zeros(k), covariance: covariance.clone() };
+            let group = Group {
+                count: 1e9,
+                mean: Array1::zeros(k),
+                int8_mean: Array1::zeros(k),
+                covariance: covariance.clone(),
+                cross: covariance.clone(),
+            };
             let nearest = row.mapv(f64::round);
             let weights =
                 Weights { bits: 8, scales: vec![1.0], integers: nearest.iter().map(|&q| q as i8).collect() };
             let floats: Vec<f32> = row.iter().map(|&w| w as f32).collect();
             let row: Array1<f64> = floats.iter().map(|&w| f64::from(w)).collect();
             let channels = Channels::rows(1, k);
-            let rounded = layer(&floats, &weights, channels, &[group]);
+            let rounded = rounded(&floats, &weights, channels, &[group]);
             let cost = |q: &Array1<f64>| {
                 let mean = covariance.diag().sum() / k as f64;
                 let e = &row - q;

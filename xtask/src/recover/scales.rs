@@ -13,12 +13,13 @@ const FACTORS: [f32; 4] = [0.8, 0.9, 0.95, 1.08];
 const GAIN: f64 = 0.005;
 
 /// Tries narrower and wider ranges for every group of values that share their quantization, and keeps what lowers the
-/// error on `fit`.
+/// error on `fit`, and on `held` as well: what helps by chance on one seldom does on both.
 ///
 /// # Errors
 /// As [`Trial::error`].
-pub fn tune(refined: &mut Refined<'_>, fit: &Trial, step: &dyn Fn()) -> Result<()> {
+pub fn tune(refined: &mut Refined<'_>, fit: &Trial, held: &Trial, step: &dyn Fn()) -> Result<()> {
     let mut least = fit.error(&refined.graph, refined.steps, &refined.scheme)?;
+    let mut least_held = held.error(&refined.graph, refined.steps, &refined.scheme)?;
     for group in free_groups(&refined.graph, refined.steps) {
         let Some(&own) = group.first().and_then(|value| refined.scheme.values.get(value)) else {
             continue;
@@ -34,8 +35,12 @@ pub fn tune(refined: &mut Refined<'_>, fit: &Trial, step: &dyn Fn()) -> Result<(
             let Ok(error) = fit.error(&refined.graph, refined.steps, &scheme) else {
                 continue;
             };
-            if error < least * (1.0 - GAIN) {
-                (least, refined.scheme) = (error, scheme);
+            if error >= least * (1.0 - GAIN) {
+                continue;
+            }
+            let error_held = held.error(&refined.graph, refined.steps, &scheme)?;
+            if error_held < least_held {
+                (least, least_held, refined.scheme) = (error, error_held, scheme);
             }
         }
         step();
