@@ -147,12 +147,17 @@ fn own(folder: &Path) -> Result<Case> {
     if let Some([low, high]) = model.input().range {
         settings.input_ranges.insert(recipe.input.name.clone(), (low, high));
     }
+    // All labelled samples where the model's recipe has made them, else those that ship.
+    let test = match model.dataset(DataKind::Full) {
+        Err(Failure::Missing(_)) => model.dataset(DataKind::Test),
+        full => full,
+    }?;
     Ok(Case {
         name: recipe.name.clone(),
         onnx: model.student()?,
         settings,
         calibration: model.dataset(DataKind::Calibration)?,
-        test: model.dataset(DataKind::Test)?,
+        test,
     })
 }
 
