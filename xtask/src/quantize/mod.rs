@@ -11,7 +11,6 @@ mod lower_ops;
 mod noise;
 pub(crate) mod params;
 pub mod scheme;
-pub mod search;
 pub mod trial;
 
 use std::collections::HashMap;
