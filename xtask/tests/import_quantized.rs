@@ -122,3 +122,63 @@ fn bad_scales_and_types_are_refused_by_name() {
     arithmetic.graph.output[0].name = "rq".into();
     refused("arithmetic", &arithmetic, &["rq/node", "it reads the integers `xq`"]);
 }
+
+/// The same convolution and product, once between QuantizeLinear and DequantizeLinear, once in operator form.
+fn both_forms() -> [ModelBuilder; 2] {
+    let start = || {
+        let model = ModelBuilder::new(13).input("x", &[1, 2, 4, 4]);
+        let model = scalar(model, "x", 0.5, DataType::Uint8, 130);
+        let model = scalar(model, "c", 0.25, DataType::Uint8, 5);
+        let model = scalar(model, "y", 0.75, DataType::Uint8, 100);
+        let model = scalar(model, "v", 0.0625, DataType::Int8, 0);
+        let kernel = (0..3 * 2 * 3 * 3).map(|i| i * 5 % 255 - 127).collect();
+        let kernel = TensorProto { int32_data: kernel, ..tensor("w", DataType::Int8, &[3, 2, 3, 3]) };
+        let zeros = TensorProto { int32_data: vec![0; 3], ..tensor("w_zero", DataType::Int8, &[3]) };
+        let bias = TensorProto { int32_data: vec![7, -300, 12], ..tensor("b", DataType::Int32, &[3]) };
+        let matrix = (0..8).map(|i| i * 30 - 120).collect();
+        let matrix = TensorProto { int32_data: matrix, ..tensor("v", DataType::Int8, &[4, 2]) };
+        model
+            .floats("w_scale", &[3], &[0.125, 0.25, 0.5])
+            .floats("b_scale", &[3], &[0.0625, 0.125, 0.25])
+            .initializer(kernel)
+            .initializer(zeros)
+            .initializer(bias)
+            .initializer(matrix)
+            .node(node("QuantizeLinear", &["x", "x_scale", "x_zero"], "xq"))
+    };
+    let pads = || still8_validation::onnx::build::ints("pads", &[1, 1, 1, 1]);
+    let axis = || int("axis", 0);
+    let qdq = start()
+        .node(node("DequantizeLinear", &["xq", "x_scale", "x_zero"], "xd"))
+        .node(node("DequantizeLinear", &["w", "w_scale", "w_zero"], "wd").with(axis()))
+        .node(node("DequantizeLinear", &["b", "b_scale"], "bd").with(axis()))
+        .node(node("DequantizeLinear", &["v", "v_scale", "v_zero"], "vd"))
+        .node(node("Conv", &["xd", "wd", "bd"], "conv").with(pads()))
+        .node(node("QuantizeLinear", &["conv", "c_scale", "c_zero"], "cq"))
+        .node(node("DequantizeLinear", &["cq", "c_scale", "c_zero"], "cd"))
+        .node(node("MatMul", &["cd", "vd"], "p"))
+        .node(node("QuantizeLinear", &["p", "y_scale", "y_zero"], "yq"))
+        .node(node("DequantizeLinear", &["yq", "y_scale", "y_zero"], "y"))
+        .output("y");
+    let conv = ["xq", "x_scale", "x_zero", "w", "w_scale", "w_zero", "c_scale", "c_zero", "b"];
+    let product = ["cq", "c_scale", "c_zero", "v", "v_scale", "v_zero", "y_scale", "y_zero"];
+    let operators = start()
+        .node(node("QLinearConv", &conv, "cq").with(pads()))
+        .node(node("QLinearMatMul", &product, "yq"))
+        .node(node("DequantizeLinear", &["yq", "y_scale", "y_zero"], "y"))
+        .output("y");
+    [qdq, operators]
+}
+
+#[test]
+fn operator_form_means_what_qdq_means() {
+    let [qdq, operators] = both_forms().map(|model| imported("forms", &model).graph);
+    assert_eq!(qdq.nodes.len(), operators.nodes.len());
+    for (a, b) in qdq.nodes.iter().zip(&operators.nodes) {
+        assert_eq!(a.op, b.op);
+        for (&a, &b) in a.inputs.iter().chain([&a.output]).zip(b.inputs.iter().chain([&b.output])) {
+            let (a, b) = (&qdq.values[a], &operators.values[b]);
+            assert_eq!((&a.shape, &a.constant, &a.given), (&b.shape, &b.constant, &b.given), "{}", a.name);
+        }
+    }
+}

@@ -79,7 +79,7 @@ fn every_unsupported_node_is_listed_at_once() {
     nameless.name.clear();
     let mut foreign = node("FusedConv", &["g"], "h");
     foreign.domain = "com.microsoft".into();
-    let model = single(&[1, 4], node("LeakyRelu", &["x"], "a"))
+    let model = single(&[1, 4], node("Mish", &["x"], "a"))
         .node(node("Gemm", &["a", "w"], "b").with(int("transA", 1)))
         .node(node("MatMul", &["a", "x"], "c"))
         .node(node("MaxPool", &["c"], "d").with(int("storage_order", 1)).with(ints("kernel_shape", &[2])))
@@ -87,11 +87,11 @@ fn every_unsupported_node_is_listed_at_once() {
         .node(node("Reshape", &["e", "a"], "f"))
         .node(nameless)
         .node(foreign)
-        .node(node("QLinearConv", &["h"], "y"))
+        .node(node("QLinearSigmoid", &["h"], "y"))
         .floats("w", &[4, 4], &[0.0; 16]);
     let lines = [
         "9 nodes are not supported",
-        "`a/node` (LeakyRelu): operator not supported; train the student with Relu",
+        "`a/node` (Mish): operator not supported; train the student with LeakyRelu",
         "`b/node` (Gemm): attribute transA=1 is not supported",
         "`c/node` (MatMul): multiplies two activations",
         "`d/node` (MaxPool): attribute storage_order=1",
@@ -99,11 +99,11 @@ fn every_unsupported_node_is_listed_at_once() {
         "`f/node` (Reshape): input 1 (`a`) must be constant",
         "#6 (Frobnicate): operator not supported",
         "`h/node` (FusedConv): operators of domain `com.microsoft`",
-        "`y/node` (QLinearConv): operator not supported; write the model in QDQ form (QuantFormat.QDQ of onnxruntime.quantization), or give the float model",
+        "`y/node` (QLinearSigmoid): operator not supported; write the model in QDQ form (QuantFormat.QDQ of onnxruntime.quantization), or give the float model",
     ];
     refused("list", &model, UNSUPPORTED, &lines);
-    let broken_too = single(&[1, 4], node("Elu", &["missing"], "y"));
-    refused("unsupported_before_broken", &broken_too, UNSUPPORTED, &["(Elu)"]);
+    let broken_too = single(&[1, 4], node("Celu", &["missing"], "y"));
+    refused("unsupported_before_broken", &broken_too, UNSUPPORTED, &["(Celu)"]);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn forms_of_supported_operators_that_are_not_supported() {
     };
     let add = || node("Add", &["x", "c"], "y");
     let two_outputs = NodeProto { output: vec!["m".into(), "y".into()], ..pool.clone() };
-    let square = single(&[1, 4], node("Mul", &["x", "x"], "y"));
+    let gate = single(&[1, 4, 1], node("Mul", &["x", "z"], "y")).input("z", &[1, 4, 2]);
     let narrow = single(image, node("GlobalAveragePool", &["x"], "a")).node(node("Add", &["a", "x"], "y"));
     let cases = [
         (
@@ -134,7 +134,7 @@ fn forms_of_supported_operators_that_are_not_supported() {
         ("add_last_axis", with(add(), &[5]), "only one value a channel (axis 1)"),
         ("add_widens", with(add(), &[2, 1, 1, 1]), "widens the activation"),
         ("add_shapes", narrow, "must be equal"),
-        ("square", square, "both inputs are activations"),
+        ("gate", gate, "they must be equal"),
         (
             "crop",
             single(image, node("Pad", &["x", "p"], "y")).integers("p", &[0, 0, -1, 0, 0, 0, 0, 0]),

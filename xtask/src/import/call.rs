@@ -197,6 +197,14 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
+    /// The value that the output's name was bound to.
+    pub fn bound_output(&self) -> Result<ValueId> {
+        match self.scope.operand(self.output_name()) {
+            Some(&(Operand::Activation(id) | Operand::Integers(id))) => Ok(id),
+            _ => bad("the output is not computed"),
+        }
+    }
+
     /// Binds the output's name to a value; to its integers where the node moves integers.
     fn bind_output(&mut self, output: ValueId) {
         let Some(Operand::Integers(input)) = self.operand(0) else {
@@ -211,14 +219,7 @@ impl<'a> Call<'a> {
 
     /// The quantization that the file gives to the weights of input `i`, whose `count` output channels lie along `axis`.
     pub fn given_weights(&self, i: usize, axis: usize, count: usize) -> Option<Given> {
-        let scales = self.scope.scales(self.input_name(i)?)?;
-        match (scales.values.as_slice(), scales.axis) {
-            (&[scale], _) => Some(Given::Weights(vec![scale; count])),
-            (values, Some(along)) if along == axis && values.len() == count => {
-                Some(Given::Weights(values.to_vec()))
-            }
-            _ => None,
-        }
+        self.scope.scales(self.input_name(i)?)?.given(axis, count)
     }
 
     /// Adds the constant weights of input `i` with the quantization that the file gives them.

@@ -52,7 +52,9 @@ pub fn label(index: usize, node: &NodeProto) -> String {
 pub fn check(graph: &GraphProto, complaints: &mut Complaints) {
     for (index, node) in graph.node.iter().enumerate() {
         if !is_default_domain(&node.domain) {
-            complaints.add(index, format!("operators of domain `{}` are not supported", node.domain));
+            let rewrite = rewrite(&node.op_type).map_or(String::new(), |rewrite| format!("; {rewrite}"));
+            complaints
+                .add(index, format!("operators of domain `{}` are not supported{rewrite}", node.domain));
         } else if let Some(operator) = OPERATORS.iter().find(|operator| operator.name == node.op_type) {
             for attribute in &node.attribute {
                 if !operator.attributes.contains(&attribute.name.as_str()) {
@@ -85,7 +87,7 @@ fn violation(attribute: &AttributeProto, fixed: Fixed) -> Option<String> {
 /// What to do about an operator, where something can be done.
 fn rewrite(operator: &str) -> Option<&'static str> {
     Some(match operator {
-        "QLinearConv" | "QLinearMatMul" => {
+        operator if operator.starts_with("QLinear") || operator == "QGemm" => {
             "write the model in QDQ form (QuantFormat.QDQ of onnxruntime.quantization), or give the float model"
         }
         "DynamicQuantizeLinear" | "ConvInteger" | "MatMulInteger" | "DynamicQuantizeMatMul" => {

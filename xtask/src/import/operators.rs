@@ -109,6 +109,13 @@ pub const OPERATORS: &[Operator] = &[
         .fixed(&[("mode", Fixed::Text("constant"))]),
     operator("Pow", &[], &[1], ops::map::pow),
     operator(
+        "QLinearConv",
+        &["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"],
+        &[1, 2, 3, 4, 5, 6, 7, 8],
+        ops::qlinear::conv,
+    ),
+    operator("QLinearMatMul", &[], &[1, 2, 3, 4, 5, 6, 7], ops::qlinear::mat_mul),
+    operator(
         "QuantizeLinear",
         &["axis", "block_size", "output_dtype", "precision", "saturate"],
         &[1, 2],

@@ -90,7 +90,7 @@ fn check_scale(call: &Call<'_>, at: usize, scale: f32) -> Result<()> {
 }
 
 /// The integer type that a node's zero point has, else its attribute, else uint8, as ONNX says.
-fn output_type(call: &Call<'_>, zero_point: usize) -> Result<Element> {
+pub(super) fn output_type(call: &Call<'_>, zero_point: usize) -> Result<Element> {
     if let Some(kind) = call.input_name(zero_point).and_then(|name| call.scope.integer_type(name)) {
         return Ok(kind);
     }
@@ -185,7 +185,8 @@ pub fn fold_quantize(call: &mut Call<'_>) -> Result<Constant> {
         Element::Int32 => (f64::from(i32::MIN), f64::from(i32::MAX)),
         other => return refuse(format!("constants of type {} are not supported", other.as_str_name())),
     };
-    let parameters = Parameters::of(call, x.shape())?;
+    let axis = call.int("axis")?.unwrap_or(1);
+    let parameters = Parameters::of(call, [1, 2], axis, x.shape())?;
     let mut integers = ArrayD::zeros(x.raw_dim());
     parameters.for_each(&x, |i, x, scale, zero_point| {
         let q = (f64::from(x) / f64::from(scale)).round_ties_even() + zero_point as f64;
@@ -195,38 +196,66 @@ pub fn fold_quantize(call: &mut Call<'_>) -> Result<Constant> {
     Ok(Constant::Int(integers))
 }
 
-/// Integer constants as the floats that they stand for. What serves as int8 weights, symmetric in ±127, is remembered with
-/// its scales; for other integers the user is warned of what it costs to round them again.
+/// A dequantized constant.
+pub(super) struct Dequantized {
+    /// scale · (q − zero point).
+    pub contents: ArrayD<f32>,
+    /// Its scales.
+    pub scales: Scales,
+    /// Whether its integers serve as int8 weights, symmetric in ±127.
+    pub symmetric: bool,
+}
+
+impl Dequantized {
+    /// Its quantization as weights with `count` output channels along `axis`.
+    pub fn given(&self, axis: usize, count: usize) -> Option<Given> {
+        if self.symmetric { self.scales.given(axis, count) } else { None }
+    }
+}
+
+/// The integer constant, scale and zero point at these inputs as floats; scales lie along `axis` where there are several.
+/// Where the integers cannot be kept, the user is warned of what it costs to round them again.
 ///
 /// # Errors
-/// As [`fold_quantize`].
-pub fn fold_dequantize(call: &mut Call<'_>) -> Result<Constant> {
-    let Some(Operand::Constant(constant)) = call.operand(0) else {
-        return bad("input 0 is missing");
+/// Where they are not constant, do not fit each other, or are not usable.
+pub(super) fn dequantized(call: &mut Call<'_>, inputs: [usize; 3], axis: i64) -> Result<Dequantized> {
+    let Some(Operand::Constant(constant)) = call.operand(inputs[0]) else {
+        return refuse(format!("input {} must be constant", inputs[0]));
     };
     let Constant::Int(q) = &*constant else {
-        return bad("input 0 must be integers");
+        return bad(format!("input {} must be integers", inputs[0]));
     };
-    let parameters = Parameters::of(call, q.shape())?;
-    let mut floats = ArrayD::zeros(q.raw_dim());
+    let parameters = Parameters::of(call, [inputs[1], inputs[2]], axis, q.shape())?;
+    let mut contents = ArrayD::zeros(q.raw_dim());
     let mut largest = 0;
     parameters.for_each(q, |i, q, scale, zero_point| {
         let q = q.saturating_sub(zero_point);
         largest = largest.max(q.saturating_abs());
-        floats[i] = (q as f64 * f64::from(scale)) as f32;
+        contents[i] = (q as f64 * f64::from(scale)) as f32;
     });
-    let name = call.output_name().to_owned();
-    if largest <= 127 {
-        call.scope.set_scales(&name, parameters.scales);
-    } else if matches!(integer_type(call, 0), Element::Int8 | Element::Uint8) {
-        let db = rounded_again(&floats);
+    let symmetric = largest <= 127;
+    if !symmetric && matches!(integer_type(call, inputs[0]), Element::Int8 | Element::Uint8) {
+        let db = rounded_again(&contents);
         call.scope.warnings.push(format!(
             "`{}` holds integers outside ±127 (less the zero point), which symmetric weights cannot have: they are rounded \
              again, at {db:.1} dB",
-            call.input_name(0).unwrap_or_default()
+            call.input_name(inputs[0]).unwrap_or_default()
         ));
     }
-    Ok(Constant::Float(floats))
+    Ok(Dequantized { contents, scales: parameters.scales, symmetric })
+}
+
+/// Integer constants as the floats that they stand for. What serves as int8 weights is remembered with its scales.
+///
+/// # Errors
+/// As [`fold_quantize`].
+pub fn fold_dequantize(call: &mut Call<'_>) -> Result<Constant> {
+    let axis = call.int("axis")?.unwrap_or(1);
+    let Dequantized { contents, scales, symmetric } = dequantized(call, [0, 1, 2], axis)?;
+    if symmetric {
+        call.scope.set_scales(call.output_name(), scales);
+    }
+    Ok(Constant::Float(contents))
 }
 
 /// Signal to noise in dB of weights rounded to a symmetric scale of their own, per tensor.
@@ -249,18 +278,19 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn of(call: &Call<'_>, shape: &[usize]) -> Result<Self> {
-        let Some(scales) = call.numbers(1)? else {
+    /// From these inputs; several scales lie along `along` of a constant of this shape.
+    fn of(call: &Call<'_>, inputs: [usize; 2], along: i64, shape: &[usize]) -> Result<Self> {
+        let Some(scales) = call.numbers(inputs[0])? else {
             return bad("the scale is missing");
         };
         for &scale in &scales {
-            check_scale(call, 1, scale)?;
+            check_scale(call, inputs[0], scale)?;
         }
         let values: Vec<f32> = scales.iter().copied().collect();
         let along = match values.len() {
             1 => None,
             count => {
-                let along = axis(call.int("axis")?.unwrap_or(1), shape.len())?;
+                let along = axis(along, shape.len())?;
                 if shape[along] != count {
                     return bad(format!(
                         "{count} scales along axis {along} of a constant of shape {shape:?}"
@@ -269,7 +299,7 @@ impl Parameters {
                 Some(along)
             }
         };
-        let zero_points = call.integers(2)?.unwrap_or_else(|| vec![0; values.len()]);
+        let zero_points = call.integers(inputs[1])?.unwrap_or_else(|| vec![0; values.len()]);
         if zero_points.len() != values.len() {
             return bad(format!("{} zero points for {} scales", zero_points.len(), values.len()));
         }

@@ -10,7 +10,7 @@ use still8_validation::{Failure, Result};
 
 use super::constant::Constant;
 use super::shapes::element_count;
-use crate::graph::{Graph, Op, Value, ValueId};
+use crate::graph::{Given, Graph, Op, Value, ValueId};
 
 /// What a name stands for.
 #[derive(Clone, Debug)]
@@ -35,6 +35,19 @@ pub struct Scales {
     pub values: Vec<f32>,
     /// The axis that they lie along.
     pub axis: Option<usize>,
+}
+
+impl Scales {
+    /// As those of weights whose `count` output channels lie along `axis`.
+    pub fn given(&self, axis: usize, count: usize) -> Option<Given> {
+        match (self.values.as_slice(), self.axis) {
+            (&[scale], _) => Some(Given::Weights(vec![scale; count])),
+            (values, Some(along)) if along == axis && values.len() == count => {
+                Some(Given::Weights(values.to_vec()))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The graph so far and the names in it.

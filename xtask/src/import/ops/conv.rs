@@ -1,17 +1,38 @@
 //! Conv over one or two spatial axes.
 
+use ndarray::ArrayD;
 use still8_validation::Result;
 
-use crate::graph::Op;
+use crate::graph::{Given, Op};
 use crate::import::call::{Call, bad, refuse};
 use crate::import::shapes::sizes;
 use crate::import::window::{kernel_shape, window};
 
 /// Σ weights · window of x, plus bias.
 pub fn conv(call: &mut Call<'_>) -> Result<()> {
+    let weights = call.required_weights(1)?;
+    let given = call.given_weights(1, 0, weights.shape().first().copied().unwrap_or(0));
+    let bias = call.weights(2)?;
+    convolve(call, 1, Weights { contents: weights, given }, bias)
+}
+
+/// Weights with the quantization that the file gives them.
+pub(super) struct Weights {
+    /// `[c_out, c_in / groups, (kh,) kw]`.
+    pub contents: ArrayD<f32>,
+    /// Their quantization.
+    pub given: Option<Given>,
+}
+
+/// The convolution of input 0; `at` is the input that the weights came from.
+pub(super) fn convolve(
+    call: &mut Call<'_>,
+    at: usize,
+    Weights { contents: weights, given }: Weights,
+    bias: Option<ArrayD<f32>>,
+) -> Result<()> {
     let x = call.activation(0)?;
     let shape = call.shape(x);
-    let weights = call.required_weights(1)?;
     let (&[n, c_in, ref spatial @ ..], &[c_out, per_group, ref kernel @ ..]) =
         (shape.as_slice(), weights.shape())
     else {
@@ -31,14 +52,12 @@ pub fn conv(call: &mut Call<'_>) -> Result<()> {
         let channels = "input channels and weights of shape";
         return bad(format!("{c_in} {channels} {:?} in {groups} groups", weights.shape()));
     }
-    let bias = call.weights(2)?;
     if bias.as_ref().is_some_and(|bias| bias.shape() != [c_out]) {
         return bad(format!("the bias is not one number for each of {c_out} output channels"));
     }
     let (window, out) = window(call, kernel, spatial)?;
     let output = [vec![n, c_out], out].concat();
-    let given = call.given_weights(1, 0, c_out);
-    let mut inputs = vec![x, call.add_weights(1, weights, given)];
-    inputs.extend(bias.map(|bias| call.add_constant(2, bias)));
+    let mut inputs = vec![x, call.add_weights(at, weights, given)];
+    inputs.extend(bias.map(|bias| call.add_vector("bias", bias.into_iter().collect())));
     call.emit(Op::Conv { window, groups }, inputs, output)
 }

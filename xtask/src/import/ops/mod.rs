@@ -10,6 +10,7 @@ pub mod map;
 pub mod normalization;
 pub mod pad;
 pub mod pool;
+pub mod qlinear;
 pub mod reduce;
 pub mod reshape;
 pub mod softmax;
