@@ -113,7 +113,11 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command, console: Console) -> Result<()> {
     match command {
-        Command::Quantize(options) => console.finish(&quantize::run(&options, console)?),
+        Command::Quantize(options) => {
+            let report = quantize::run(&options, console)?;
+            console.finish(&report);
+            report.missed()?;
+        }
         Command::Run(options) => console.finish(&run::run(&options, console)?),
         Command::Validate(options) => {
             let report = validate::run(&options, console)?;
