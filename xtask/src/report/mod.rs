@@ -314,9 +314,18 @@ impl Report {
         order
     }
 
-    /// Accumulated SQNR of the last layer that has one: the output's.
+    /// Accumulated SQNR of the last layer that has one: the output's, before a softmax, which hides most of an error.
     pub fn output_sqnr_db(&self) -> Option<f64> {
-        self.layers.iter().rev().find_map(|layer| layer.sqnr_db)
+        let outputs = self.layers.iter().rev().skip_while(|layer| layer.op == "Softmax");
+        outputs.into_iter().find_map(|layer| layer.sqnr_db)
+    }
+
+    /// How [`Self::output_sqnr_db`] is to be read.
+    fn output_note(&self) -> &'static str {
+        match self.layers.last() {
+            Some(last) if last.op == "Softmax" => "dB against the float run, before softmax",
+            _ => "dB against the float run",
+        }
     }
 
     /// The failure that a missed limit is.

@@ -52,7 +52,7 @@ pub fn summary(report: &Report, reports: &[PathBuf]) -> String {
             line(label, what);
         }
     }
-    line("output", format!("{} dB SQNR against the float run", decibels(report.output_sqnr_db())));
+    line("output", format!("SQNR {} {}", decibels(report.output_sqnr_db()), report.output_note()));
     if !report.recovery.is_empty() {
         let steps = report.recovery.iter().map(|step| {
             let undone = if step.kept { "" } else { " undone" };

@@ -32,6 +32,7 @@ fn whole(validation: &validate::Report) -> String {
     };
     row("accuracy", |score| score.accuracy);
     row("macro-F1", |score| score.macro_f1);
+    body += "<div class=\"row\">\n";
     body += &scores.html();
 
     let mut closeness = Table::new("Closeness", &[("", ""), ("", "")]);
@@ -54,6 +55,7 @@ fn whole(validation: &validate::Report) -> String {
         closeness.row([Cell::text(name), cell]);
     }
     body += &closeness.html();
+    body += "</div>\n";
     body += &limits(validation);
     body += &classes(validation);
     if let Some(counts) = &validation.confusion {

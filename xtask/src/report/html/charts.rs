@@ -226,15 +226,19 @@ fn rectangle(block: &Block, column: f64, y: impl Fn(usize) -> f64) -> String {
         block.last,
         (bottom - top).max(0.5)
     );
-    // About 6 pixels a letter.
-    let letters = ((width - 8.0) / 6.0).max(0.0) as usize;
-    if letters >= 4 && bottom - top >= 15.0 {
+    // About 6 pixels a letter. Where the name has no room, the layer's index stands for it.
+    let room = (width - 8.0) / 6.0;
+    let index = block.first.to_string();
+    let label = [&block.name, &index].into_iter().find(|label| label.chars().count() as f64 <= room);
+    if let Some(label) = label
+        && bottom - top >= 15.0
+    {
         let _ = write!(
             svg,
             "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             x + 4.0,
             (top + bottom) / 2.0 + 4.0,
-            escape(&short(&block.name, letters))
+            escape(label)
         );
     }
     svg + "</g>\n"

@@ -3,7 +3,6 @@
 use super::super::{Layer, Report};
 use super::table::{Cell, Table};
 use super::{charts, escape};
-use crate::console::percent;
 
 const COLUMNS: [(&str, &str); 13] = [
     ("layer", ""),
@@ -71,7 +70,7 @@ fn cells(layer: &Layer) -> [Cell; 13] {
             seen.map_or_else(|| "–".to_owned(), charts::distribution),
             seen.map(|seen| seen.clipped),
         ),
-        Cell::number(seen.map(|seen| seen.clipped), |share| percent(Some(share))),
+        Cell::share(seen.map(|seen| seen.clipped)),
         Cell::number(Some(elements as f64), |_| shape.clone()),
         Cell::count(Some(layer.macs)),
         Cell::count(Some(layer.flash.total() as u64)),

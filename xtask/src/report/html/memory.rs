@@ -15,8 +15,8 @@ pub fn arena(report: &Report) -> String {
         excess => format!("{} above the lower bound of {}", bytes(excess), bytes(bound)),
     };
     let body = format!(
-        "<p>{} bytes: {excess}. Layers from left to right, offsets in bytes from the bottom up; inputs and outputs keep their \
-         place over the whole run.</p>\n\
+        "<p>{} bytes: {excess}. Layers from left to right, offsets in bytes from the bottom up; outputs \
+         of the network stay to the end.</p>\n\
          <ul class=\"key\"><li><i class=\"activation\"></i>outputs of layers</li><li><i class=\"input\"></i>inputs</li>\
          <li><i class=\"scratch\"></i>scratch memory</li><li><i class=\"peak\"></i>peak</li>\
          <li><i class=\"bound\"></i>lower bound</li></ul>\n<div class=\"plot\" tabindex=\"0\">{}</div>\n",

@@ -86,7 +86,7 @@ fn tiles(report: &Report) -> String {
         ),
         ("multiply-accumulates", thousands(report.macs), "an inference".to_owned()),
         ("parameters", thousands(report.parameters as u64), "weights and biases".to_owned()),
-        ("output SQNR", decibels(report.output_sqnr_db()), "dB against the float run".to_owned()),
+        ("output SQNR", decibels(report.output_sqnr_db()), report.output_note().to_owned()),
     ];
     if let Some(validation) = &report.validation {
         let float = percent(validation.float.and_then(|score| score.accuracy));

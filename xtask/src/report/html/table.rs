@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::super::summary::{decibels, thousands};
 use super::escape;
+use crate::console::percent;
 
 /// Rows of a table that is shown whole; a longer one scrolls.
 const SHOWN: usize = 14;
@@ -30,9 +31,9 @@ impl Cell {
         Self { html: escape(text), key: None, class: "" }
     }
 
-    /// A name, which may be long.
+    /// A name, which may be long: it breaks behind slashes.
     pub fn name(name: &str) -> Self {
-        Self { html: escape(name), key: None, class: "name" }
+        Self { html: escape(name).replace('/', "/<wbr>"), key: None, class: "name" }
     }
 
     /// A hash.
@@ -54,6 +55,15 @@ impl Cell {
     /// Decibels, or a dash.
     pub fn db(db: Option<f64>) -> Self {
         Self::number(db, |db| decibels(Some(db)))
+    }
+
+    /// A share of values that is often tiny, or a dash.
+    pub fn share(share: Option<f64>) -> Self {
+        Self::number(share, |share| match share {
+            0.0 => "0".to_owned(),
+            share if share < 1e-4 => "< 0.01 %".to_owned(),
+            share => percent(Some(share)),
+        })
     }
 
     /// HTML that sorts by `key`.
@@ -96,10 +106,12 @@ impl Table {
                 format!("<th scope=\"col\">{name}{unit}</th>")
             })
             .collect();
+        let named = self.columns.iter().any(|(name, _)| !name.is_empty());
+        let head = if named { format!("<thead><tr>{heads}</tr></thead>") } else { String::new() };
         let tall = if self.count > SHOWN { " tall" } else { "" };
         format!(
             "<div class=\"scroll{tall}\" tabindex=\"0\" role=\"region\" aria-label=\"{}\"><table class=\"sortable\">\
-             <thead><tr>{heads}</tr></thead>\n<tbody>\n{}</tbody></table></div>\n",
+             {head}\n<tbody>\n{}</tbody></table></div>\n",
             escape(&self.label),
             self.rows
         )
