@@ -151,7 +151,7 @@ fn values_out_of_range_are_refused() {
         ("classes = [\"no\", \"yes\"]", "classes = [\"no\"]", "1 classes"),
         ("classes = [\"no\", \"yes\"]", "classes = [\"no\", \"no\"]", "class `no` is named twice"),
         ("task = \"classification\"", "task = \"regression\"", "unknown variant `regression`"),
-        ("calibration = \"minmax\"", "calibration = \"max\"", "expected `minmax` or `mse`"),
+        ("calibration = \"minmax\"", "calibration = \"max\"", "known: minmax, mse, entropy, percentile:P"),
         ("shape = [1, 2]", "shape = [1, 0]", "`input.shape` must have axes"),
         ("macs = 2", "macs = -2", "expected u64"),
         ("name = \"logits\"", "", "missing field `name`"),

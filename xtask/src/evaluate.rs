@@ -37,7 +37,7 @@ pub fn evaluate_node(node: &Node, operands: &[&ArrayD<f32>], shape: &[usize]) ->
         Op::MatMul => mat_mul(operands, shape),
         Op::ScaleOffset => ArrayD::from_shape_fn(shape, |i| x[&i] * operands[1][i[1]] + operands[2][i[1]]),
         Op::Clip { low, high } => x.mapv(|x| x.max(*low).min(*high)),
-        Op::Map(function) => x.mapv(|x| function.apply(x.into()) as f32),
+        Op::Map(expression) => x.mapv(|x| expression.apply(x.into()) as f32),
         Op::PRelu => {
             ArrayD::from_shape_fn(shape, |i| if x[&i] < 0.0 { x[&i] * operands[1][i[1]] } else { x[&i] })
         }

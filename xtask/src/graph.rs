@@ -5,7 +5,7 @@
 
 use ndarray::ArrayD;
 
-use crate::function::Function;
+use crate::expression::Expression;
 use crate::quantization::Quantization;
 
 /// Index of a [`Value`].
@@ -75,8 +75,8 @@ pub enum Op {
     /// x with per-channel (axis 1) scale and offset, two constants `[c]`: BatchNormalization that could not be
     /// folded, or arithmetic with per-channel constants.
     ScaleOffset,
-    /// A function of each element.
-    Map(Function),
+    /// An expression of each element.
+    Map(Expression),
     /// x where it is positive, else x times the channel's (axis 1) slope, a constant `[c]`.
     PRelu,
     /// min(max(x, low), high); Relu is low = 0, high = ∞.
@@ -197,7 +197,7 @@ impl Op {
             Self::Conv { .. } => "Conv",
             Self::MatMul => "MatMul",
             Self::ScaleOffset => "ScaleOffset",
-            Self::Map(function) => function.name(),
+            Self::Map(expression) => expression.name(),
             Self::PRelu => "PRelu",
             Self::Clip { .. } => "Clip",
             Self::Add => "Add",

@@ -3,7 +3,8 @@
 //! - The compiler: [`import`] (ONNX to [`graph`]), [`simplify`], [`calibrate`], [`quantize`] (to [`network`]), [`plan`]
 //!   (arena), [`pack`] (weight order), [`emit`] (bytes of a plan, and back). [`evaluate`] is the float graph's slow truth,
 //!   [`float`] its fast run.
-//!   [`function`] and [`mod@quantization`] are what both sides of quantize name: functions of one element, and what integers mean.
+//!   [`function`], [`expression`] and [`mod@quantization`] are what both sides of quantize name: functions of one element,
+//!   and what integers mean.
 //! - [`qdq`]: a quantized network as standard ONNX.
 //! - [`report`]: everything that was measured and decided, as JSON and as one page.
 //! - Running: [`engine`] (host or emulated core), [`emulator`] (images under qemu), [`boards`] (the board table).
@@ -19,6 +20,7 @@ pub mod emit;
 pub mod emulator;
 pub mod engine;
 pub mod evaluate;
+pub mod expression;
 pub mod float;
 pub mod function;
 pub mod graph;

@@ -102,7 +102,7 @@ fn steps() -> Result<Vec<Step>> {
             "--target",
             target,
         ]);
-        build.env("STILL8_PLAN", root().join(format!("tests/corpus/format-2/convnet.{family}.s8")));
+        build.env("STILL8_PLAN", root().join(format!("tests/corpus/format-3/convnet.{family}.s8")));
         steps.push(Step { what: "a stranger's firmware crate", command: build });
     }
     steps.extend(miri());

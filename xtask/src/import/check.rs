@@ -92,8 +92,9 @@ fn rewrite(operator: &str) -> Option<&'static str> {
             "dynamic quantization has no fixed scales: quantize the float model here, or statically in QDQ form \
              (onnxruntime.quantization.quantize_static with QuantFormat.QDQ)"
         }
-        "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "HardSwish" | "HardSigmoid" | "Swish" | "Mish"
-        | "Gelu" | "Softplus" | "ThresholdedRelu" => "train the student with Relu or Clip(0, 6) instead",
+        "PRelu" | "Selu" | "Celu" | "Swish" | "Mish" | "ThresholdedRelu" => {
+            "train the student with LeakyRelu, HardSwish, Gelu or Relu instead"
+        }
         "InstanceNormalization" | "LayerNormalization" | "GroupNormalization" | "LRN" | "LpNormalization" => {
             "train the student with BatchNormalization, which folds into the layer before"
         }
@@ -101,8 +102,6 @@ fn rewrite(operator: &str) -> Option<&'static str> {
         "LSTM" | "GRU" | "RNN" => "use convolutions along the time axis instead",
         "ConvTranspose" | "Resize" | "Upsample" => "no upsampling is supported: end the student before it",
         "Sum" => "write a Sum of two values as Add",
-        "ReduceSum" => "write it as ReduceMean and Mul by the count",
-        "ReduceMax" => "write it as MaxPool or GlobalMaxPool",
         "LogSoftmax" => "end the model at the logits or with Softmax",
         "Einsum" => "write it as MatMul or Gemm",
         _ => return None,

@@ -48,6 +48,7 @@ impl Operator {
 
 /// All of them, by name.
 pub const OPERATORS: &[Operator] = &[
+    operator("Abs", &[], &[], ops::map::abs),
     operator("Add", &[], &[], ops::arithmetic::add),
     operator(
         "AveragePool",
@@ -71,6 +72,7 @@ pub const OPERATORS: &[Operator] = &[
         &[1, 2],
         ops::conv::conv,
     ),
+    operator("DepthToSpace", &["blocksize", "mode"], &[], ops::depth::to_space),
     operator(
         "DequantizeLinear",
         &["axis", "block_size", "output_dtype"],
@@ -80,12 +82,19 @@ pub const OPERATORS: &[Operator] = &[
     .fixed(&[("block_size", Fixed::Int(0))]),
     operator("Div", &[], &[1], ops::arithmetic::div),
     operator("Dropout", &["ratio", "seed"], &[1, 2], ops::reshape::dropout),
+    operator("Elu", &["alpha"], &[], ops::map::elu),
+    operator("Erf", &[], &[], ops::map::erf),
+    operator("Exp", &[], &[], ops::map::exp),
     operator("Flatten", &["axis"], &[], ops::reshape::flatten),
+    operator("Gelu", &["approximate"], &[], ops::map::gelu),
     operator("Gemm", &["alpha", "beta", "transA", "transB"], &[1, 2], ops::dense::gemm)
         .fixed(&[("transA", Fixed::Int(0))]),
     operator("GlobalAveragePool", &[], &[], ops::pool::global_average),
     operator("GlobalMaxPool", &[], &[], ops::pool::global_max),
+    operator("HardSigmoid", &["alpha", "beta"], &[], ops::map::hard_sigmoid),
+    operator("HardSwish", &[], &[], ops::map::hard_swish),
     operator("Identity", &[], &[], ops::reshape::identity),
+    operator("LeakyRelu", &["alpha"], &[], ops::map::leaky_relu),
     operator("MatMul", &[], &[], ops::dense::mat_mul),
     operator(
         "MaxPool",
@@ -95,8 +104,10 @@ pub const OPERATORS: &[Operator] = &[
     )
     .fixed(&[("dilations", Fixed::Ones), ("storage_order", Fixed::Int(0))]),
     operator("Mul", &[], &[], ops::arithmetic::mul),
+    operator("Neg", &[], &[], ops::arithmetic::neg),
     operator("Pad", &["mode", "pads", "value"], &[1, 2, 3], ops::pad::pad)
         .fixed(&[("mode", Fixed::Text("constant"))]),
+    operator("Pow", &[], &[1], ops::map::pow),
     operator(
         "QuantizeLinear",
         &["axis", "block_size", "output_dtype", "precision", "saturate"],
@@ -104,12 +115,20 @@ pub const OPERATORS: &[Operator] = &[
         quantized::quantize_linear,
     )
     .fixed(&[("block_size", Fixed::Int(0))]),
+    operator("Reciprocal", &[], &[], ops::map::reciprocal),
+    operator("ReduceMax", &["axes", "keepdims", "noop_with_empty_axes"], &[1], ops::reduce::max),
     operator("ReduceMean", &["axes", "keepdims", "noop_with_empty_axes"], &[1], ops::reduce::mean),
+    operator("ReduceSum", &["axes", "keepdims", "noop_with_empty_axes"], &[1], ops::reduce::sum),
     operator("Relu", &[], &[], ops::clip::relu),
     operator("Reshape", &["allowzero"], &[1], ops::reshape::reshape),
+    operator("Sigmoid", &[], &[], ops::map::sigmoid),
     operator("Softmax", &["axis"], &[], ops::softmax::softmax),
+    operator("Softplus", &[], &[], ops::map::softplus),
+    operator("SpaceToDepth", &["blocksize"], &[], ops::depth::to_depth),
+    operator("Sqrt", &[], &[], ops::map::sqrt),
     operator("Squeeze", &["axes"], &[1], ops::reshape::squeeze),
     operator("Sub", &[], &[], ops::arithmetic::sub),
+    operator("Tanh", &[], &[], ops::map::tanh),
     operator("Transpose", &["perm"], &[], ops::transpose::transpose),
     operator("Unsqueeze", &["axes"], &[1], ops::reshape::unsqueeze),
 ];

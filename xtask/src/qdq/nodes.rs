@@ -1,11 +1,13 @@
 //! The ONNX form of each operator, on dequantized inputs.
 
 use still8::format::DataType;
-use still8_validation::onnx::build::{int, ints};
+use still8_validation::onnx::build::{float, int, ints};
 use still8_validation::onnx::pb::AttributeProto;
 
 use super::Exporter;
 use super::writer::Writer;
+use crate::expression::Expression;
+use crate::function::Function;
 use crate::graph::{Node, Op, Reduction, Window};
 use crate::quantize::channel::integer_bias;
 use crate::quantize::fuse::Fused;
@@ -44,9 +46,10 @@ impl Exporter<'_> {
                 self.add_bias(step, &product, &ones, output)?;
             }
             Op::Clip { low, high } => self.writer.clip(&x, *low, *high, output),
-            Op::Add => {
+            Op::Map(expression) => self.expression(expression, &x, output),
+            Op::Add | Op::Sub => {
                 let other = self.read(node.inputs[1]);
-                self.writer.node("Add", &[&x, &other], output, vec![]);
+                self.writer.node(node.op.name(), &[&x, &other], output, vec![]);
             }
             Op::MaxPool { window } => {
                 self.writer.node("MaxPool", &[&x], output, window_attributes(window, spatial));
@@ -60,6 +63,16 @@ impl Exporter<'_> {
                 let keep = i64::from(to.len() == from.len());
                 let attributes = vec![Writer::axes(axes), int("keepdims", keep)];
                 self.writer.node("ReduceMean", &[&x], output, attributes);
+            }
+            Op::Reduce { reduction, axes } => {
+                let keep = int("keepdims", i64::from(to.len() == from.len()));
+                if *reduction == Reduction::Max {
+                    self.writer.node("ReduceMax", &[&x], output, vec![Writer::axes(axes), keep]);
+                } else {
+                    let indices: Vec<i64> = axes.iter().map(|&axis| axis as i64).collect();
+                    let indices = self.writer.indices(&format!("{output}_axes"), &indices);
+                    self.writer.node("ReduceSum", &[&x, &indices], output, vec![keep]);
+                }
             }
             Op::Reshape => {
                 let shape: Vec<i64> = to.iter().map(|&size| size as i64).collect();
@@ -88,6 +101,99 @@ impl Exporter<'_> {
             _ => return Err("it cannot be written".to_owned()),
         }
         Ok(())
+    }
+
+    /// The nodes of an expression of `x`.
+    fn expression(&mut self, expression: &Expression, x: &str, output: &str) {
+        let inner = |name: &str| format!("{output}_{name}");
+        match expression {
+            Expression::X => self.writer.node("Identity", &[x], output, vec![]),
+            Expression::Function(function, e) => {
+                let e = self.operand(e, x, &inner("x"));
+                self.function(*function, &e, output);
+            }
+            Expression::Clip(low, high, e) => {
+                let e = self.operand(e, x, &inner("x"));
+                self.writer.clip(&e, *low, *high, output);
+            }
+            Expression::Affine(scale, offset, e) => {
+                let e = self.operand(e, x, &inner("x"));
+                let scale = self.writer.floats(&inner("scale"), &[], &[*scale]);
+                let offset = self.writer.floats(&inner("offset"), &[], &[*offset]);
+                let product = inner("product");
+                self.writer.node("Mul", &[&e, &scale], &product, vec![]);
+                self.writer.node("Add", &[&product, &offset], output, vec![]);
+            }
+            Expression::Sum(a, b) | Expression::Difference(a, b) | Expression::Product(a, b) => {
+                let operator = match expression {
+                    Expression::Sum(..) => "Add",
+                    Expression::Difference(..) => "Sub",
+                    _ => "Mul",
+                };
+                let (a, b) = (self.operand(a, x, &inner("a")), self.operand(b, x, &inner("b")));
+                self.writer.node(operator, &[&a, &b], output, vec![]);
+            }
+        }
+    }
+
+    /// The name of an expression's value: `x` itself, or what is computed under `name`.
+    fn operand(&mut self, expression: &Expression, x: &str, name: &str) -> String {
+        if *expression == Expression::X {
+            return x.to_owned();
+        }
+        self.expression(expression, x, name);
+        name.to_owned()
+    }
+
+    fn function(&mut self, function: Function, x: &str, output: &str) {
+        let erf_or_tanh = |e: Expression| {
+            let half = Expression::Affine(0.5, 0.5, Box::new(e));
+            Expression::Product(Box::new(Expression::X), Box::new(half))
+        };
+        match function {
+            Function::LeakyRelu { alpha } | Function::Elu { alpha } => {
+                self.writer.node(function.name(), &[x], output, vec![float("alpha", alpha)]);
+            }
+            Function::HardSigmoid { alpha, beta } => {
+                let attributes = vec![float("alpha", alpha), float("beta", beta)];
+                self.writer.node("HardSigmoid", &[x], output, attributes);
+            }
+            Function::Power { exponent } => {
+                let exponent = self.writer.floats(&format!("{output}_exponent"), &[], &[exponent]);
+                self.writer.node("Pow", &[x, &exponent], output, vec![]);
+            }
+            Function::Silu => {
+                let sigmoid = format!("{output}_sigmoid");
+                self.writer.node("Sigmoid", &[x], &sigmoid, vec![]);
+                self.writer.node("Mul", &[x, &sigmoid], output, vec![]);
+            }
+            // Operators of their own since operator set 20 only.
+            Function::Gelu => {
+                let scaled =
+                    Expression::Affine(std::f32::consts::FRAC_1_SQRT_2, 0.0, Box::new(Expression::X));
+                let erf = Expression::Function(Function::Erf, Box::new(scaled));
+                self.expression(&erf_or_tanh(erf), x, output);
+            }
+            Function::GeluTanh => {
+                let x_of = || Box::new(Expression::X);
+                let square = Expression::Product(x_of(), x_of());
+                let cubic = Expression::Affine(0.044_715, 1.0, Box::new(square));
+                let inner = Expression::Product(x_of(), Box::new(cubic));
+                let root = (2.0 / std::f32::consts::PI).sqrt();
+                let tanh = Expression::Affine(root, 0.0, Box::new(inner));
+                let tanh = Expression::Function(Function::Tanh, Box::new(tanh));
+                self.expression(&erf_or_tanh(tanh), x, output);
+            }
+            Function::Sigmoid
+            | Function::Tanh
+            | Function::HardSwish
+            | Function::Exp
+            | Function::Sqrt
+            | Function::Abs
+            | Function::Erf
+            | Function::Softplus
+            | Function::Reciprocal => self.writer.node(function.name(), &[x], output, vec![]),
+        }
     }
 
     /// The name of the step's weights, whose channels lie along `axis`.

@@ -7,27 +7,29 @@ use crate::quantization::Quantization;
 /// The multipliers that are tried lie so far from the rounded ones.
 const NEIGHBOURS: i32 = 3;
 
-/// Multipliers of both inputs, shift and offset: with the largest shift that keeps every sum within int32, those next to the
+/// Multipliers of both inputs (the second one's times `sign`, 1 or −1), shift and offset: with the largest shift that keeps every sum within int32, those next to the
 /// rounded ones that give the exact sum's rounding (half up) for most of the 65,536 pairs of inputs, nearly always all.
 ///
 /// # Errors
 /// Where the inputs' scales are too far above the output's.
 pub fn add_params(
     inputs: [Quantization; 2],
+    sign: f64,
     output: Quantization,
     (activation_min, activation_max): (i8, i8),
 ) -> Result<AddParams, String> {
-    let ratio = inputs.map(|input| f64::from(input.scale) / f64::from(output.scale));
+    let [a, b] = inputs.map(|input| f64::from(input.scale) / f64::from(output.scale));
+    let ratio = [a, sign * b];
     let zero_points = inputs.map(|input| input.zero_point);
     for shift in (1..=30u8).rev() {
         let factors = ratio.map(|ratio| (ratio * f64::from(1u32 << shift)).round());
-        if factors.iter().any(|&m| m > f64::from(1 << 24)) {
+        if factors.iter().any(|&m| m.abs() > f64::from(1 << 24)) {
             continue;
         }
         let params = |multipliers: [i32; 2]| {
             let zero: i64 = (0..2).map(|i| i64::from(multipliers[i]) * i64::from(zero_points[i])).sum();
             let offset = (i64::from(output.zero_point) << shift) + (1 << (shift - 1)) - zero;
-            let bound = 128 * multipliers.iter().map(|&m| i64::from(m)).sum::<i64>() + offset.abs();
+            let bound = 128 * multipliers.iter().map(|&m| i64::from(m).abs()).sum::<i64>() + offset.abs();
             let offset = i32::try_from(offset).ok().filter(|_| bound < 1 << 31)?;
             Some(AddParams { multipliers, offset, shift, reserved: 0, activation_min, activation_max })
         };
@@ -38,7 +40,7 @@ pub fn add_params(
         let exact = Exact::new(ratio, zero_points, output.zero_point);
         let near = (-NEIGHBOURS..=NEIGHBOURS).flat_map(|a| (-NEIGHBOURS..=NEIGHBOURS).map(move |b| [a, b]));
         let candidates = near.map(|[a, b]| [rounded[0] + a, rounded[1] + b]);
-        let candidates = candidates.filter(|m| m.iter().all(|&m| m >= 0)).filter_map(params);
+        let candidates = candidates.filter_map(params);
         // Of equals the nearest, which comes first.
         let best = std::iter::once(nearest).chain(candidates).min_by_key(|params| exact.unlike(params));
         return Ok(best.unwrap_or(nearest));
@@ -98,7 +100,7 @@ mod tests {
                 Quantization { scale, zero_point: zero_point.into(), dtype: DataType::Int8 }
             };
             let inputs = [quantization(scales[0], zero_points[0]), quantization(scales[1], zero_points[1])];
-            let params = add_params(inputs, quantization(output, zero_points[2]), (-128, 127)).unwrap();
+            let params = add_params(inputs, 1.0, quantization(output, zero_points[2]), (-128, 127)).unwrap();
             let unlike = (-128..128).flat_map(|a| (-128..128).map(move |b| [a, b])).filter(|&[a, b]| {
                 let real = |i: usize, q: i32| {
                     f64::from(scales[i]) / f64::from(output) * f64::from(q - i32::from(zero_points[i]))
@@ -115,7 +117,7 @@ mod tests {
     #[test]
     fn scales_that_do_not_fit_are_refused() {
         let of = |scale| Quantization { scale, zero_point: 0, dtype: DataType::Int8 };
-        let error = add_params([of(1e12), of(1.0)], of(1.0), (-128, 127)).unwrap_err();
+        let error = add_params([of(1e12), of(1.0)], 1.0, of(1.0), (-128, 127)).unwrap_err();
         assert!(error.contains("too far above"), "{error}");
     }
 }

@@ -21,6 +21,7 @@ fn clamps(op: &Op) -> bool {
             | Op::MatMul
             | Op::ScaleOffset
             | Op::Add
+            | Op::Sub
             | Op::MaxPool { .. }
             | Op::AveragePool { .. }
             | Op::Reduce { reduction: Reduction::Mean | Reduction::Sum, .. }

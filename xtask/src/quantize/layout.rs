@@ -134,24 +134,58 @@ impl Layout {
     }
 
     /// The transposition that brings `self` into the order of `target`: the input's shape, and for each output axis
-    /// the input axis; both without axes that need not be told apart. `None` where the two split the elements
-    /// differently, so that a detour over the source's order is needed.
+    /// the input axis; both without axes that need not be told apart. `None` where the two split the elements into parts
+    /// that do not fit each other, so that a detour over the source's order is needed.
     pub fn transposition_to(&self, target: &Self) -> Option<(Vec<usize>, Vec<usize>)> {
-        let (from_split, from_order) = self.canonical();
-        let (to_split, to_order) = target.canonical();
-        let (split, from, to) = if from_order.len() <= 1 {
-            (to_split.clone(), (0..to_split.len()).collect::<Vec<_>>(), to_order)
-        } else if to_order.len() <= 1 {
-            (from_split.clone(), from_order, (0..from_split.len()).collect())
-        } else if from_split == to_split {
-            (from_split, from_order, to_order)
-        } else {
-            return None;
-        };
-        let shape = from.iter().map(|&axis| split[axis]).collect();
-        let permutation = to.iter().map(|&axis| from.iter().position(|&f| f == axis).unwrap_or(0)).collect();
-        Some((shape, permutation))
+        let (from, to) = (self.canonical(), target.canonical());
+        let split = common_split(&from.0, &to.0)?;
+        let (from, to) = (nested(&from, &split), nested(&to, &split));
+        // Neighbours that stay neighbours are one axis.
+        let mut runs: Vec<Vec<usize>> = Vec::new();
+        for &axis in &from {
+            let behind = |last: usize| to.windows(2).any(|pair| pair == [last, axis]);
+            match runs.last_mut() {
+                Some(run) if run.last().is_some_and(|&last| behind(last)) => run.push(axis),
+                _ => runs.push(vec![axis]),
+            }
+        }
+        let shape = runs.iter().map(|run| run.iter().map(|&axis| split[axis]).product()).collect();
+        let place = |axis: usize| runs.iter().position(|run| run[0] == axis);
+        Some((shape, to.iter().filter_map(|&axis| place(axis)).collect()))
     }
+}
+
+/// The coarsest split that both are made of, `None` where a part of one is cut by a part of the other.
+fn common_split(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+    let (mut a, mut b) = (a.iter().copied(), b.iter().copied());
+    let (mut left, mut right) = (a.next(), b.next());
+    let mut split = Vec::new();
+    while let (Some(x), Some(y)) = (left, right) {
+        let part = x.min(y);
+        if x % part != 0 || y % part != 0 {
+            return None;
+        }
+        split.push(part);
+        left = if x == part { a.next() } else { Some(x / part) };
+        right = if y == part { b.next() } else { Some(y / part) };
+    }
+    (left.is_none() && right.is_none()).then_some(split)
+}
+
+/// The axes of the finer `split` in the order in which a layout nests its own.
+fn nested((own, order): &(Vec<usize>, Vec<usize>), split: &[usize]) -> Vec<usize> {
+    let mut parts = Vec::new();
+    let mut at = 0;
+    for &size in own {
+        let first = at;
+        let mut product = 1;
+        while product < size {
+            product *= split[at];
+            at += 1;
+        }
+        parts.push(first..at);
+    }
+    order.iter().flat_map(|&axis| parts[axis].clone()).collect()
 }
 
 #[cfg(test)]
@@ -196,14 +230,22 @@ mod tests {
         for to in
             [Layout::identity(&[1, 3, 4, 5]), Layout::permuted(&[1, 3, 4, 5], &[0, 3, 1, 2]), from.clone()]
         {
-            let Some((shape, permutation)) = from.transposition_to(&to) else {
-                assert_eq!(to.order(), [0, 3, 1, 2], "only a split unlike its own needs the detour");
-                continue;
-            };
+            let (shape, permutation) = from.transposition_to(&to).unwrap();
             let moved = Layout::permuted(&shape, &permutation).source_indices();
             let (source, want) = (from.source_indices(), to.source_indices());
             let got: Vec<usize> = moved.iter().map(|&i| source[i]).collect();
             assert_eq!(got, want);
         }
+    }
+
+    #[test]
+    fn splits_that_cut_each_other_have_nothing_in_common() {
+        assert_eq!(common_split(&[12], &[3, 4]), Some(vec![3, 4]));
+        assert_eq!(common_split(&[6, 4], &[2, 12]), Some(vec![2, 3, 4]));
+        assert_eq!(common_split(&[3, 4], &[4, 3]), None);
+        // Channels last, a block of 2 x 2 among the channels, into the rows and columns.
+        let image = Layout::permuted(&[2, 2, 3, 4, 5], &[3, 4, 0, 1, 2]).transposed(&[2, 3, 0, 4, 1]);
+        let target = Layout::channels_last(&[1, 3, 8, 10]);
+        assert_eq!(image.transposition_to(&target), Some((vec![4, 5, 2, 6], vec![0, 2, 1, 3])));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! This file places values and moves them between layouts; `lower_ops.rs` holds the operators.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use still8::format::TransposeParams;
 use still8_validation::{Failure, Result};
@@ -34,7 +34,7 @@ pub struct Lowered {
 /// Lowers `steps` of `graph`.
 ///
 /// # Errors
-/// [`Failure::Unsupported`] names the node that has no int8 form, and why.
+/// [`Failure::Unsupported`] names the nodes that have no int8 form, and why.
 pub fn lower(graph: &Graph, steps: &[Fused], scheme: &Scheme) -> Result<Lowered> {
     lower_to(graph, steps, scheme, &graph.outputs)
 }
@@ -52,11 +52,22 @@ pub fn lower_to(graph: &Graph, steps: &[Fused], scheme: &Scheme, outputs: &[Valu
         op_values: Vec::new(),
     };
     lowering.place_inputs(steps);
+    // All nodes without an int8 form at once; what reads from one of them says nothing new.
+    let mut refused = Vec::new();
+    let mut unknown = HashSet::new();
     for step in steps {
         let node = &graph.nodes[step.node];
-        lowering.lower_step(step, node).map_err(|why| {
-            Failure::Unsupported(format!("node `{}` ({}): {why}", node.name, node.op.name()))
-        })?;
+        if node.inputs.iter().any(|input| unknown.contains(input)) {
+            unknown.insert(step.output);
+        } else if let Err(why) = lowering.lower_step(step, node) {
+            refused.push(format!("\n  `{}` ({}): {why}", node.name, node.op.name()));
+            unknown.insert(step.output);
+        }
+    }
+    if !refused.is_empty() {
+        let nodes = if refused.len() == 1 { "node has" } else { "nodes have" };
+        let count = refused.len();
+        return Err(Failure::Unsupported(format!("{count} {nodes} no int8 form:{}", refused.concat())));
     }
     lowering.place_outputs(outputs)?;
     Ok(Lowered { network: lowering.network, op_values: lowering.op_values })
@@ -177,20 +188,47 @@ impl Lowering<'_> {
             return self.moved(&Placed { tensor, layout: identity }, layout, name);
         };
         if shape.len() > 4 {
-            return Err(format!(
-                "moving `{name}` to another layout needs {} axes; at most 4 are supported",
-                shape.len()
-            ));
+            return Ok(self.moved_in_steps(from.tensor, shape, &permutation, name));
         }
+        Ok(self.transposed(from.tensor, &shape, &permutation, name))
+    }
+
+    /// A transposition of more than four axes: one axis after the other comes to its place, all between it and its place one
+    /// step back. For that the axes are four groups.
+    fn moved_in_steps(
+        &mut self,
+        tensor: usize,
+        mut shape: Vec<usize>,
+        permutation: &[usize],
+        name: &str,
+    ) -> usize {
+        let mut tensor = tensor;
+        let mut axes: Vec<usize> = (0..shape.len()).collect();
+        for (to, &axis) in permutation.iter().enumerate() {
+            let from = axes.iter().position(|&other| other == axis).unwrap_or(to);
+            if from == to {
+                continue;
+            }
+            let size = |range: std::ops::Range<usize>| shape[range].iter().product::<usize>();
+            let groups = [size(0..to), size(to..from), shape[from], size(from + 1..shape.len())];
+            tensor = self.transposed(tensor, &groups, &[0, 2, 1, 3], name);
+            axes[to..=from].rotate_right(1);
+            shape[to..=from].rotate_right(1);
+        }
+        tensor
+    }
+
+    /// A Transpose op of at most four axes.
+    fn transposed(&mut self, tensor: usize, shape: &[usize], permutation: &[usize], name: &str) -> usize {
         let moved: Vec<usize> = permutation.iter().map(|&axis| shape[axis]).collect();
         let pad = 4 - permutation.len();
         let axes: Vec<u8> =
             (0..pad).chain(permutation.iter().map(|&axis| axis + pad)).map(|axis| axis as u8).collect();
-        let input = self.view(from.tensor, four(&shape));
-        let output = self.add_tensor(four(&moved), self.network.tensors[from.tensor].quantization);
+        let input = self.view(tensor, four(shape));
+        let output = self.add_tensor(four(&moved), self.network.tensors[tensor].quantization);
         let params = TransposeParams { permutation: [axes[0], axes[1], axes[2], axes[3]] };
         self.push(format!("{name}/transpose"), Kind::Transpose(params), vec![input], output, None);
-        Ok(output)
+        output
     }
 
     /// Appends an op that computes `value`, held in `layout`.
@@ -275,7 +313,9 @@ fn preferred_layout(graph: &Graph, steps: &[Fused], value: ValueId) -> Option<La
             Op::Transpose { permutation } => preferred_layout(graph, steps, step.output)
                 .and_then(|layout| layout.over(&graph.values[step.output].shape))
                 .map(|layout| layout.before_transpose(permutation, shape)),
-            Op::Clip { .. } | Op::Add => preferred_layout(graph, steps, step.output),
+            Op::Map(_) | Op::Clip { .. } | Op::Add | Op::Sub | Op::Mul => {
+                preferred_layout(graph, steps, step.output)
+            }
             Op::Pad { .. } => preferred_layout(graph, steps, step.output)
                 .and_then(|layout| layout.over(&graph.values[step.output].shape))
                 .map(|layout| layout.with_shape(shape)),

@@ -36,8 +36,10 @@ impl Lowering<'_> {
             Op::Conv { window, groups } => self.conv(step, node, *window, *groups, activation),
             Op::MatMul => self.matmul(step, node, activation),
             Op::ScaleOffset => self.scale_offset(step, node, activation),
-            Op::Clip { low, high } => self.clip(step, node, (*low, *high)),
-            Op::Add => self.add(step, node, activation),
+            Op::Clip { low, high } => self.table(step, node, |x| x.max((*low).into()).min((*high).into())),
+            Op::Map(expression) => self.table(step, node, |x| expression.apply(x)),
+            Op::Add => self.add(step, node, 1.0, activation),
+            Op::Sub => self.add(step, node, -1.0, activation),
             Op::MaxPool { window } => {
                 let params = pool(*window, false, activation)?;
                 self.pool(step, node, Kind::MaxPool2d(params))
@@ -49,14 +51,19 @@ impl Lowering<'_> {
                     Pool2dParams { ties_away: given.into(), ..pool(*window, *count_padding, activation)? };
                 self.pool(step, node, Kind::AveragePool2d(params))
             }
-            Op::Reduce { reduction: Reduction::Mean, axes } => self.mean(step, node, axes, activation),
+            Op::Reduce { reduction: Reduction::Max, axes } => self.largest(step, node, axes),
+            Op::Reduce { reduction, axes } => self.mean(step, node, *reduction, axes, activation),
             Op::Reshape => {
                 let placed = self.placed(node.inputs[0])?;
                 self.alias(step.output, placed.tensor, placed.layout);
                 Ok(())
             }
             Op::Transpose { permutation } => {
-                let (tensor, layout) = self.over_own_axes(node.inputs[0])?;
+                let placed = self.placed(node.inputs[0])?;
+                let (tensor, layout) = match placed.layout.over(self.shape(node.inputs[0])) {
+                    Some(layout) => (placed.tensor, layout),
+                    None => self.over_own_axes(node.inputs[0])?,
+                };
                 self.alias(step.output, tensor, layout.transposed(permutation));
                 Ok(())
             }
@@ -225,9 +232,10 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn clip(&mut self, step: &Fused, node: &Node, (low, high): (f32, f32)) -> Lowers {
+    /// Any function of one element.
+    fn table(&mut self, step: &Fused, node: &Node, function: impl Fn(f64) -> f64) -> Lowers {
         let (from, to) = (self.quantization(node.inputs[0]), self.quantization(step.output));
-        let entry = |q: i8| to.quantize_i8(from.dequantize(q.into()).max(low).min(high));
+        let entry = |q: i8| to.quantize_i8(function(from.dequantize(q.into()).into()) as f32);
         let table: Vec<i8> = (i8::MIN..=i8::MAX).map(entry).collect();
         let placed = self.placed(node.inputs[0])?;
         let shape = self.network.tensors[placed.tensor].shape;
@@ -252,12 +260,16 @@ impl Lowering<'_> {
         output
     }
 
-    fn add(&mut self, step: &Fused, node: &Node, activation: (i8, i8)) -> Lowers {
+    /// a + sign · b.
+    fn add(&mut self, step: &Fused, node: &Node, sign: f64, activation: (i8, i8)) -> Lowers {
+        if self.shape(node.inputs[0]) != self.shape(node.inputs[1]) {
+            return Err("its inputs are of different shapes".to_owned());
+        }
         let placed = self.placed(node.inputs[0])?;
         let shape = self.network.tensors[placed.tensor].shape;
         let other = self.require(node.inputs[1], &placed.layout, shape)?;
         let inputs = [self.quantization(node.inputs[0]), self.quantization(node.inputs[1])];
-        let params = add_params(inputs, self.quantization(step.output), activation)?;
+        let params = add_params(inputs, sign, self.quantization(step.output), activation)?;
         self.emit(step, node, Kind::Add(params), vec![placed.tensor, other], shape, placed.layout);
         Ok(())
     }
@@ -268,7 +280,15 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn mean(&mut self, step: &Fused, node: &Node, axes: &[usize], activation: (i8, i8)) -> Lowers {
+    /// Mean or sum.
+    fn mean(
+        &mut self,
+        step: &Fused,
+        node: &Node,
+        reduction: Reduction,
+        axes: &[usize],
+        activation: (i8, i8),
+    ) -> Lowers {
         let (tensor, layout) = self.over_own_axes(node.inputs[0])?;
         let rank = layout.order().len();
         let input = self.network.tensors[tensor].shape;
@@ -283,11 +303,27 @@ impl Lowering<'_> {
         if count as i64 * 128 + bias.abs() >= 1 << 31 {
             return Err(format!("the sum over {count} elements can exceed int32"));
         }
-        let scale = f64::from(from.scale) / (f64::from(to.scale) * count as f64);
+        let divisor = if reduction == Reduction::Mean { count as f64 } else { 1.0 };
+        let scale = f64::from(from.scale) / (f64::from(to.scale) * divisor);
         let channel = multiplier(scale, to.zero_point, bias as i32)?;
         let (activation_min, activation_max) = activation;
         let params = MeanParams { channel, axes: mask, reserved: 0, activation_min, activation_max };
         self.emit(step, node, Kind::Mean(params), vec![tensor], shape, layout.reduced(axes));
+        Ok(())
+    }
+
+    /// The largest over axes: a max pool over everything, the reduced axes as its window.
+    fn largest(&mut self, step: &Fused, node: &Node, axes: &[usize]) -> Lowers {
+        let shape = self.shape(node.inputs[0]).to_vec();
+        let (kept, reduced): (Vec<usize>, Vec<usize>) =
+            (0..shape.len()).partition(|axis| !axes.contains(axis));
+        let layout = Layout::permuted(&shape, &[&reduced[..], &kept[..]].concat());
+        let size = |axes: &[usize]| axes.iter().map(|&axis| shape[axis]).product::<usize>();
+        let window = Window { kernel: [1, size(&reduced)], ..POINT };
+        let params = pool(window, false, (-128, 127))?;
+        let input = self.require(node.inputs[0], &layout, [1, 1, size(&reduced), size(&kept)])?;
+        let output = Layout::identity(self.shape(step.output));
+        self.emit(step, node, Kind::MaxPool2d(params), vec![input], [1, 1, 1, size(&kept)], output);
         Ok(())
     }
 

@@ -12,7 +12,6 @@ mod lower_ops;
 mod noise;
 pub(crate) mod params;
 pub mod scheme;
-pub mod search;
 pub mod trial;
 
 use std::collections::HashMap;
@@ -203,6 +202,7 @@ impl Source {
         let with = |range: [f32; 2]| -> Vec<InputSpec> {
             specs.iter().map(|spec| InputSpec { range: spec.range.or(Some(range)), ..spec.clone() }).collect()
         };
+        let quick = Settings { method: Some(Method::Mse), recover: vec![], ..settings.clone() };
         let mut best = (f64::NEG_INFINITY, calibrate::RANDOM_RANGES[0]);
         if specs.iter().any(|spec| spec.range.is_none()) {
             let graph = &self.imported.graph;
@@ -212,7 +212,7 @@ impl Source {
                 let outputs: Vec<Vec<f32>> = (0..TRIAL_SAMPLES)
                     .map(|i| float.run(&float_sample(&data, i, graph)).iter().flatten().copied().collect())
                     .collect();
-                let quantized = self.quantize(&data, settings, &Silent)?;
+                let quantized = self.quantize(&data, &quick, &Silent)?;
                 let sqnr_db = quantized.sqnr_db.iter().rev().find_map(|&db| db).unwrap_or(0.0);
                 let score = 10.0 * calibrate::relative_variation(&outputs).log10() + sqnr_db;
                 if score > best.0 {

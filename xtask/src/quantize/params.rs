@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use still8::format::DataType;
 
 use super::fuse::Fused;
-use crate::graph::{Given, Graph, Op, ValueId};
+use crate::graph::{Given, Graph, Op, Reduction, ValueId};
 use crate::quantization::Quantization;
 
 /// Quantization of a softmax's output: 0 to 255⁄256 in 256 steps.
@@ -149,6 +149,7 @@ pub(super) fn moves(op: &Op) -> bool {
             | Op::Concat { .. }
             | Op::Reshape
             | Op::Transpose { .. }
+            | Op::Reduce { reduction: Reduction::Max, .. }
     )
 }
 

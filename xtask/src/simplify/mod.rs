@@ -6,6 +6,7 @@
 
 mod dead;
 mod edit;
+mod elementwise;
 mod identity;
 mod merge;
 mod pad;

@@ -1,6 +1,6 @@
 //! The passes, run until none finds anything.
 
-use super::{dead, identity, merge, pad, scale_offset};
+use super::{dead, elementwise, identity, merge, pad, scale_offset};
 use crate::graph::Graph;
 
 /// A pass makes one change, if it finds one to make, and says which.
@@ -16,11 +16,13 @@ const PASSES: &[Pass] = &[
     scale_offset::into_scale_offset,
     scale_offset::into_reader,
     pad::into_reader,
+    elementwise::join,
+    elementwise::chain,
 ];
 
 /// Simplifies the graph and returns what was done, in order.
 ///
-/// Each change removes a node, so that it ends. Values that nothing uses any more are dropped at the end.
+/// Each change removes a node, or an operator of two values, so that it ends. Values that nothing uses any more are dropped at the end.
 pub fn simplify(graph: &mut Graph) -> Vec<String> {
     let mut done = Vec::new();
     while let Some(change) = PASSES.iter().find_map(|pass| pass(graph)) {

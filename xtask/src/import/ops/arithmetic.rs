@@ -21,16 +21,47 @@ pub fn add(call: &mut Call<'_>) -> Result<()> {
     call.emit(Op::Add, vec![a, b], left)
 }
 
-/// x − constant, constant − x.
+/// −x.
+pub fn neg(call: &mut Call<'_>) -> Result<()> {
+    let x = call.activation(0)?;
+    let shape = call.shape(x);
+    let channels = per_channel(&ndarray::arr1(&[-1.0]).into_dyn(), &shape)?;
+    let scale = call.add_vector("scale", channels);
+    let offset = call.add_vector("offset", vec![0.0; call.shape(scale)[0]]);
+    call.emit(Op::ScaleOffset, vec![x, scale, offset], shape)
+}
+
+/// Two activations of one shape.
+fn pair(call: &mut Call<'_>, op: Op) -> Result<()> {
+    let (a, b) = (call.activation(0)?, call.activation(1)?);
+    let (left, right) = (call.shape(a), call.shape(b));
+    if left != right {
+        let shapes = format!("combines activations of shapes {left:?} and {right:?}; they must be equal");
+        return refuse(shapes);
+    }
+    call.emit(op, vec![a, b], left)
+}
+
+fn both_activations(call: &Call<'_>) -> bool {
+    [0, 1].iter().all(|&i| matches!(call.operand(i), Some(Operand::Activation(_) | Operand::Integers(_))))
+}
+
+/// x − y, x − constant, constant − x.
 pub fn sub(call: &mut Call<'_>) -> Result<()> {
+    if both_activations(call) {
+        return pair(call, Op::Sub);
+    }
     match call.operand(0) {
         Some(Operand::Constant(_)) => affine(call, 1, |c| (-1.0, c)),
         _ => affine(call, 0, |c| (1.0, -c)),
     }
 }
 
-/// x · constant, constant · x.
+/// x · y, x · constant, constant · x.
 pub fn mul(call: &mut Call<'_>) -> Result<()> {
+    if both_activations(call) {
+        return pair(call, Op::Mul);
+    }
     let x = usize::from(matches!(call.operand(0), Some(Operand::Constant(_))));
     affine(call, x, |c| (c, 0.0))
 }

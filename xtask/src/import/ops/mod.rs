@@ -5,6 +5,8 @@ pub mod clip;
 pub mod concat;
 pub mod conv;
 pub mod dense;
+pub mod depth;
+pub mod map;
 pub mod normalization;
 pub mod pad;
 pub mod pool;

@@ -1,4 +1,4 @@
-//! ReduceMean.
+//! ReduceMean, ReduceSum and ReduceMax.
 
 use still8_validation::Result;
 
@@ -6,8 +6,23 @@ use crate::graph::{Op, Reduction};
 use crate::import::call::Call;
 use crate::import::shapes;
 
-/// The mean over axes: an attribute before operator set 18, input 1 since; none means all.
+/// The mean over axes.
 pub fn mean(call: &mut Call<'_>) -> Result<()> {
+    reduce(call, Reduction::Mean)
+}
+
+/// The sum over axes.
+pub fn sum(call: &mut Call<'_>) -> Result<()> {
+    reduce(call, Reduction::Sum)
+}
+
+/// The largest over axes.
+pub fn max(call: &mut Call<'_>) -> Result<()> {
+    reduce(call, Reduction::Max)
+}
+
+/// Axes are an attribute in older operator sets (before 18, the sum's before 13), input 1 since; none means all.
+fn reduce(call: &mut Call<'_>, reduction: Reduction) -> Result<()> {
     let x = call.activation(0)?;
     let mut shape = call.shape(x);
     let named = call.integers_or_attribute(1, "axes")?.filter(|axes| !axes.is_empty());
@@ -25,5 +40,5 @@ pub fn mean(call: &mut Call<'_>) -> Result<()> {
             shape[axis] = 1;
         }
     }
-    call.emit(Op::Reduce { reduction: Reduction::Mean, axes }, vec![x], shape)
+    call.emit(Op::Reduce { reduction, axes }, vec![x], shape)
 }
