@@ -3,6 +3,8 @@
 
 #[path = "support/command.rs"]
 mod command;
+#[path = "commands/recovery.rs"]
+mod recovery;
 
 use std::path::Path;
 

@@ -4,22 +4,11 @@ mod support;
 
 use still8_validation::onnx::pb::NodeProto;
 use still8_validation::onnx::testing::{ModelBuilder, With, float, int, ints, node, text};
-use support::assert_same_as_tract;
+use support::check;
 use xtask::expression::Expression;
 use xtask::function::Function;
 use xtask::graph::{Graph, Op};
 use xtask::import::import;
-use xtask::simplify::simplify;
-
-/// Imports the model, checks it before and after simplify, and returns it simplified.
-fn check(name: &str, model: &ModelBuilder) -> Graph {
-    let path = model.write(name);
-    let mut graph = import(&path, &[]).unwrap_or_else(|failure| panic!("{failure}")).graph;
-    assert_same_as_tract(&path, &graph, &[]);
-    simplify(&mut graph);
-    assert_same_as_tract(&path, &graph, &[]);
-    graph
-}
 
 fn single(opset: i64, node: NodeProto) -> ModelBuilder {
     ModelBuilder::new(opset).input("x", &[1, 3, 4, 6]).node(node).output("y")

@@ -8,20 +8,9 @@ use still8_validation::onnx::pb::{NodeProto, StringStringEntryProto, TensorProto
 use still8_validation::onnx::testing::{
     ModelBuilder, With, float, int, ints, node, tensor, tensor_attribute, text,
 };
-use support::{assert_same_as_tract, noise};
-use xtask::graph::{Graph, Op};
+use support::{assert_same_as_tract, check, noise};
+use xtask::graph::Op;
 use xtask::import::import;
-use xtask::simplify::simplify;
-
-/// Imports the model, checks it before and after simplify, and returns it simplified.
-fn check(name: &str, model: &ModelBuilder) -> Graph {
-    let path = model.write(name);
-    let mut graph = import(&path, &[]).unwrap_or_else(|failure| panic!("{failure}")).graph;
-    assert_same_as_tract(&path, &graph, &[]);
-    simplify(&mut graph);
-    assert_same_as_tract(&path, &graph, &[]);
-    graph
-}
 
 fn data(shape: &[usize]) -> Vec<f32> {
     noise(shape, 3).into_raw_vec_and_offset().0

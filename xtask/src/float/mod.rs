@@ -1,4 +1,4 @@
-//! The float graph run fast enough to calibrate on: convolutions as products of matrices, the rest as [`evaluate`] has it.
+//! The float graph run fast enough to calibrate on: convolutions as products of matrices, the rest as [`crate::evaluate`] has it.
 //!
 //! Any value can be observed, by its id, so that rewritten graphs and graphs out of quantized files run as well. Sums are
 //! in f32. [`crate::evaluate`] stays the truth that this is tested by.

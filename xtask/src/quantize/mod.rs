@@ -41,7 +41,7 @@ const TRIAL_SAMPLES: usize = 32;
 const HELD_OUT_LEAST: usize = 8;
 const HELD_OUT_MOST: usize = 64;
 /// Samples whose moments weights are rounded by.
-const MOMENT_SAMPLES: usize = 128;
+const MOMENT_SAMPLES: usize = 256;
 /// Samples that scales are tuned on.
 const TUNE_SAMPLES: usize = 128;
 /// Fewer calibration samples than this earn a warning.

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn};
-use still8_validation::onnx;
+use still8_validation::onnx::{self, testing::ModelBuilder};
 use still8_validation::oracle::Oracle;
 use xtask::evaluate::evaluate;
 use xtask::graph::Graph;
+use xtask::import::import;
+use xtask::simplify::simplify;
 
 /// Numbers in [−1, 1) that are the same in every run.
 pub fn noise(shape: &[usize], seed: u64) -> ArrayD<f32> {
@@ -15,6 +17,17 @@ pub fn noise(shape: &[usize], seed: u64) -> ArrayD<f32> {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     })
+}
+
+/// Imports the model, holds it to tract before and after simplify, and returns it simplified.
+#[allow(dead_code, reason = "not every test file imports models that it builds")]
+pub fn check(name: &str, model: &ModelBuilder) -> Graph {
+    let path = model.write(name);
+    let mut graph = import(&path, &[]).unwrap_or_else(|failure| panic!("{failure}")).graph;
+    assert_same_as_tract(&path, &graph, &[]);
+    simplify(&mut graph);
+    assert_same_as_tract(&path, &graph, &[]);
+    graph
 }
 
 /// Asserts that every value that `graph` computes and the file at `path` knows by the same name is the same, within 10⁻³
