@@ -3,7 +3,9 @@
 //! Accuracies, agreements and losses are fractions; a loss below 0 is a gain. What cannot be known, for want
 //! of labels or of a network, is `None`, and `null` in JSON.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use crate::metrics::{self, Confusion};
 use crate::recipe::{Fraction, Thresholds};
@@ -42,7 +44,7 @@ pub struct Comparison<'a> {
 }
 
 /// What a comparison found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -86,7 +88,7 @@ pub struct Report {
 }
 
 /// How well a network does.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Share of samples given their label.
     pub accuracy: Option<f64>,
@@ -95,7 +97,7 @@ pub struct Score {
 }
 
 /// Shares of equal choices.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
     /// Teacher and float student.
     pub teacher_float: Option<f64>,
@@ -106,7 +108,7 @@ pub struct Agreement {
 }
 
 /// Where accuracy was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Loss {
     /// Teacher − float student.
     pub distillation: Option<f64>,
@@ -115,7 +117,7 @@ pub struct Loss {
 }
 
 /// One class.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassScore {
     /// Its name.
     pub name: String,
@@ -134,10 +136,10 @@ pub struct ClassScore {
 }
 
 /// A limit and what was measured.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The limit's key in `model.toml`, or `byte_mismatches`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The limit.
     pub limit: f64,
     /// What was measured; `None` misses the limit.
@@ -203,6 +205,14 @@ pub fn compare(input: &Comparison<'_>) -> Result<Report> {
     })
 }
 
+impl Verdict {
+    /// What a missed limit is told as.
+    pub fn miss(&self) -> String {
+        let value = self.value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.4}"));
+        format!("{}: {value}, limit {}", self.name, self.limit)
+    }
+}
+
 impl Report {
     /// Judges by the limits that are set, and by [`Self::byte_mismatches`] where they were counted; keeps the
     /// verdicts.
@@ -226,7 +236,7 @@ impl Report {
             ),
             at_least("macro_f1_min", thresholds.macro_f1_min, self.int8.macro_f1),
             self.byte_mismatches.map(|count| Verdict {
-                name: "byte_mismatches",
+                name: "byte_mismatches".into(),
                 limit: 0.0,
                 value: Some(count as f64),
                 passed: count == 0,
@@ -245,7 +255,8 @@ fn verdict(
     holds: impl Fn(f64, f64) -> bool,
 ) -> Option<Verdict> {
     let limit = limit.get();
-    Some(Verdict { name, limit, value, passed: value.is_some_and(|value| holds(value, limit)) })
+    let passed = value.is_some_and(|value| holds(value, limit));
+    Some(Verdict { name: name.into(), limit, value, passed })
 }
 
 fn check(input: &Comparison<'_>) -> Result<()> {

@@ -76,7 +76,7 @@ fn limits_hold_at_equality_and_miss_beyond() {
     assert_eq!(report.passed, Some(true));
     report.judge(&thresholds("quantization_loss_max = 0.2\nint8_accuracy_min = 0.5"));
     assert_eq!(report.passed, Some(false));
-    let missed: Vec<_> = report.verdicts.iter().filter(|verdict| !verdict.passed).map(|v| v.name).collect();
+    let missed: Vec<_> = report.verdicts.iter().filter(|verdict| !verdict.passed).map(|v| &*v.name).collect();
     assert_eq!(missed, ["quantization_loss_max"]);
     // 0.91 - 0.90 exceeds 0.01 in f64.
     report.loss.quantization = Some(0.91 - 0.90);
@@ -84,7 +84,7 @@ fn limits_hold_at_equality_and_miss_beyond() {
     assert_eq!(report.passed, Some(true));
     report.byte_mismatches = Some(1);
     report.judge(&Thresholds::default());
-    assert_eq!((report.verdicts[0].name, report.passed), ("byte_mismatches", Some(false)));
+    assert_eq!((&*report.verdicts[0].name, report.passed), ("byte_mismatches", Some(false)));
 }
 
 #[test]

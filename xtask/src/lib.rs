@@ -6,6 +6,7 @@
 //!   [`function`], [`expression`] and [`mod@quantization`] are what both sides of quantize name: functions of one element,
 //!   and what integers mean.
 //! - [`qdq`]: a quantized network as standard ONNX.
+//! - [`report`]: everything that was measured and decided, as JSON and as one page.
 //! - Running: [`engine`] (host or emulated core), [`emulator`] (images under qemu), [`boards`] (the board table).
 //! - Engines to compare with: [`python`].
 //! - Networks to measure with: [`mod@reference`], built in code.
@@ -35,4 +36,5 @@ pub mod quantization;
 pub mod quantize;
 pub mod recover;
 pub mod reference;
+pub mod report;
 pub mod simplify;

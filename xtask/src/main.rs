@@ -35,7 +35,8 @@ enum Command {
     Test,
     /// Turn a float ONNX model and calibration data into an int8 plan.
     #[command(after_help = "Examples:\n  cargo xtask quantize models/fashion\n  \
-        cargo xtask quantize net.onnx --calib samples.npz --out net.s8 --family dsp")]
+        cargo xtask quantize net.onnx --calib samples.npz --out net.s8 --family dsp\n  \
+        cargo xtask quantize models/fashion --report fashion.html --max-drop 0.5")]
     Quantize(quantize::Options),
     /// Run any plan on any input, on the host or in the firmware under the emulator.
     #[command(after_help = "Examples:\n  cargo xtask run net.s8 --input samples.npy --output out.npy\n  \
@@ -113,7 +114,11 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command, console: Console) -> Result<()> {
     match command {
-        Command::Quantize(options) => console.finish(&quantize::run(&options, console)?),
+        Command::Quantize(options) => {
+            let report = quantize::run(&options, console)?;
+            console.finish(&report);
+            report.missed()?;
+        }
         Command::Run(options) => console.finish(&run::run(&options, console)?),
         Command::Validate(options) => {
             let report = validate::run(&options, console)?;

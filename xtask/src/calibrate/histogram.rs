@@ -42,6 +42,16 @@ impl Histogram {
         (self.low, self.high)
     }
 
+    /// Counts of the values other than 0 in `bins` equal bins between the extremes; `bins` divides 2048.
+    pub fn counts(&self, bins: usize) -> Vec<u64> {
+        self.bins.chunks(BINS / bins).map(|bins| bins.iter().sum()).collect()
+    }
+
+    /// Number of values that are 0.
+    pub fn zeros(&self) -> u64 {
+        self.zeros
+    }
+
     /// The range that `method` chooses; always holds 0.
     pub fn range(&self, method: Method) -> (f32, f32) {
         match method {

@@ -50,7 +50,7 @@ pub struct Report {
 /// without a tool or a probe.
 pub fn run(options: &Options, console: Console) -> Result<Report> {
     let board = boards::find(&options.board)?;
-    let plan = plan_for(&options.model, &board, console)?;
+    let plan = plan_for(&options.model, &board)?;
     let mut log = Vec::new();
     let mut blinks = None;
     match &board.run {
@@ -75,11 +75,12 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
 }
 
 /// The plan itself, or that of a model folder or of a [`mod@reference`] network in the order of the board's kernels.
-pub fn plan_for(model: &Path, board: &Board, console: Console) -> Result<PathBuf> {
+pub fn plan_for(model: &Path, board: &Board) -> Result<PathBuf> {
     if !model.is_dir() && reference::find(model).is_none() {
         return Ok(model.to_owned());
     }
-    let quiet = Console { quiet: true, ..console };
+    // Nothing but the plan is wanted.
+    let quiet = Console { quiet: true, json: false };
     let options = quantize::Options::new(model.to_owned(), board.family());
     Ok(quantize::run(&options, quiet)?.plan)
 }

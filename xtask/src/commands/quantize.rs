@@ -1,29 +1,36 @@
 //! `cargo xtask quantize`: a float ONNX model and calibration data in, an int8 plan out.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use still8::format::{DataType, Family};
+use still8::format::Family;
 use still8_validation::data::{Dataset, InputSpec};
+use still8_validation::host::HostRunner;
 use still8_validation::model::{DataKind, FILE_NAME, Model};
 use still8_validation::recipe::Recovery;
-use still8_validation::{Failure, Result, files};
+use still8_validation::{Failure, Result, files, validate};
 use tempfile::TempDir;
 
 use crate::calibrate::Method;
-use crate::commands::{operator_name, target_dir};
+use crate::commands::target_dir;
+use crate::commands::validate::measure;
 use crate::console::Console;
 use crate::emit::{Emitted, emit};
+use crate::engine::Place;
 use crate::lineage;
+use crate::quantize::evidence::Evidence;
 use crate::quantize::{Quantized, Settings, Source};
 use crate::reference::{self, Reference};
+use crate::report::gather::{Parts, data_hash, gather};
+use crate::report::{self, DataHash, Form, Report, summary};
 
 /// Samples of `--calib random:SEED`.
 const RANDOM_SAMPLES: usize = 128;
 
 /// Random samples on which a network whose quantization its file brings is measured.
 const GIVEN_SAMPLES: usize = 32;
+
+/// Warnings that are printed without --verbose.
+const WARNINGS: usize = 3;
 
 /// Options of the command.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,9 +58,31 @@ pub struct Options {
     /// or all].
     #[arg(long, value_name = "STEPS", value_parser = parse_recover)]
     pub recover: Option<Recover>,
+    /// Also write the whole report: a self-contained page (.html) or one object (.json). May be given twice.
+    #[arg(long, value_name = "FILE", value_parser = parse_report)]
+    pub report: Vec<PathBuf>,
+    /// Exit 1 where the int8 student loses more points of accuracy than this against the float student, on the labelled test
+    /// data of the model's folder.
+    #[arg(long, value_name = "POINTS", value_parser = parse_points)]
+    pub max_drop: Option<f64>,
+    /// Exit 1 where the model misses the thresholds of its model.toml.
+    #[arg(long)]
+    pub check: bool,
+    /// Print every layer and every warning.
+    #[arg(long)]
+    pub verbose: bool,
     /// Size of a symbolic dimension.
     #[arg(long, value_name = "NAME=N", value_parser = parse_dim)]
     pub dim: Vec<(String, usize)>,
+}
+
+fn parse_report(path: &str) -> std::result::Result<PathBuf, String> {
+    Form::of(Path::new(path)).map(|_| PathBuf::from(path))
+}
+
+fn parse_points(text: &str) -> std::result::Result<f64, String> {
+    let points = text.parse().ok().filter(|points| (0.0..=100.0).contains(points));
+    points.ok_or_else(|| format!("`{text}`: expected points of accuracy from 0 to 100, 0.5 for instance"))
 }
 
 fn parse_family(name: &str) -> std::result::Result<Family, String> {
@@ -87,6 +116,16 @@ fn parse_dim(text: &str) -> std::result::Result<(String, usize), String> {
 }
 
 impl Options {
+    /// Whether measurements are asked for.
+    fn measures(&self) -> bool {
+        self.gated() || !self.report.is_empty()
+    }
+
+    /// Whether accuracy decides on the exit code.
+    fn gated(&self) -> bool {
+        self.check || self.max_drop.is_some()
+    }
+
     fn override_settings(&self, settings: &mut Settings) {
         settings.method = self.method.or(settings.method);
         if let Some(Recover(recover)) = &self.recover {
@@ -104,107 +143,71 @@ impl Options {
             family,
             method: None,
             recover: None,
+            report: Vec::new(),
+            max_drop: None,
+            check: false,
+            verbose: false,
             dim: Vec::new(),
         }
     }
 }
 
-/// A calibration method on held-out samples.
-#[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs)]
-pub struct Tried {
-    pub method: String,
-    pub sqnr_db: Option<f64>,
-}
-
-/// A step of recovery, judged on held-out samples.
-#[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs)]
-pub struct Recovered {
-    pub step: &'static str,
-    pub before_db: Option<f64>,
-    pub after_db: Option<f64>,
-    pub kept: bool,
-}
-
-/// What JSON can say: no infinity.
-fn finite(db: f64) -> Option<f64> {
-    Some(db).filter(|db| db.is_finite())
-}
-
-/// The command's report; field names are those of the command contract.
-#[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs)]
-pub struct Report {
-    pub schema: u32,
-    pub name: String,
-    pub plan: PathBuf,
-    /// The network as ONNX in QDQ form, where it was asked for.
-    pub qdq: Option<PathBuf>,
-    pub plan_bytes: usize,
-    pub weights_bytes: usize,
-    pub arena_bytes: usize,
-    /// Largest simultaneous live set: no memory plan can be smaller.
-    pub arena_lower_bound: usize,
-    /// Layer that sets the arena's peak.
-    pub arena_peak_layer: Option<String>,
-    pub macs: u64,
-    pub parameters: usize,
-    pub family: &'static str,
-    pub calibration: String,
-    pub calibration_samples: usize,
-    /// Output SQNR on held-out samples of every method that was tried.
-    pub calibration_tried: Vec<Tried>,
-    /// What each step of recovery did.
-    pub recovery: Vec<Recovered>,
-    pub layers: Vec<Layer>,
-    pub folded: Vec<String>,
-    pub warnings: Vec<String>,
-}
-
-/// A row of the report.
-#[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs)]
-pub struct Layer {
-    pub index: usize,
-    pub name: String,
-    pub op: &'static str,
-    pub dtype: &'static str,
-    pub macs: u64,
-    pub weights_bytes: usize,
-    /// Device layout.
-    pub output_shape: [usize; 4],
-    /// Largest |accumulator| on any input, proven below 2³¹; `null` for ops without weights.
-    pub accumulator_bound: Option<i64>,
-    /// Against the float run, errors of earlier layers included; `null` for ops that only move data.
-    pub sqnr_db: Option<f64>,
-}
-
-/// Quantizes and writes the plan.
+/// Quantizes, measures, and writes the plan and the reports.
 ///
 /// # Errors
-/// [`Failure`] by the exit codes of the command contract; nothing is written then.
+/// [`Failure`] by the exit codes of the command contract; nothing is written then. A missed limit is not an error here, see
+/// [`Report::missed`].
 pub fn run(options: &Options, console: Console) -> Result<Report> {
     let prepared = Prepared::open(options)?;
+    prepared.expect_labels(options)?;
     let source = Source::open(&prepared.onnx, &options.dim)?;
     let data = prepared.calibration(options, &source)?;
     let quantized = source.quantize(&data, &prepared.settings, &console.progress("calibrating"))?;
     let emitted = emit(&quantized.network, options.family)?;
     let qdq =
         options.emit_qdq.as_ref().map(|path| Ok::<_, Failure>((path, quantized.to_qdq()?))).transpose()?;
+    let (mut evidence, mut validation) = (Evidence::default(), None);
+    // Nobody looks at what a quiet run without a report measures.
+    if options.measures() || console.json || !console.quiet {
+        evidence = source.evidence(&data, &quantized, &console.progress("measuring layers"))?;
+        validation = prepared.validate(options, &emitted, console)?;
+    }
     let default = || target_dir().join(format!("{}.{}.s8", quantized.network.name, options.family.name()));
-    let plan = options.out.clone().unwrap_or_else(default);
-    files::write_atomically(&plan, |file| file.write_all(&emitted.bytes))?;
+    let report = gather(Parts {
+        quantized: &quantized,
+        emitted: &emitted,
+        family: options.family,
+        plan: options.out.clone().unwrap_or_else(default),
+        qdq: options.emit_qdq.clone(),
+        evidence: &evidence,
+        calibration: &data,
+        validation,
+        calibrated: !source.is_quantized(),
+        max_drop: options.max_drop,
+        seed: options.calib.as_deref().and_then(seed),
+    });
+    files::write_atomically(&report.plan, |file| file.write_all(&emitted.bytes))?;
     if let Some((path, bytes)) = &qdq {
         files::write_atomically(path, |file| file.write_all(bytes))?;
     }
-    let mut report = report(&quantized, &emitted, plan, options.family, data.samples());
-    report.qdq.clone_from(&options.emit_qdq);
-    for warning in &report.warnings {
+    options.report.iter().try_for_each(|path| report::write(&report, path))?;
+    tell(&report, options, console);
+    Ok(report)
+}
+
+/// Warnings on standard error, and what fits a screen.
+fn tell(report: &Report, options: &Options, console: Console) {
+    let shown = if options.verbose { report.warnings.len() } else { WARNINGS };
+    for warning in report.warnings.iter().take(shown) {
         console.warn(warning);
     }
-    console.say(render(&report));
-    Ok(report)
+    if let Some(more @ 1..) = report.warnings.len().checked_sub(shown) {
+        console.warn(format!("and {more} more: see --verbose or the report"));
+    }
+    if options.verbose {
+        console.say(summary::layers(report));
+    }
+    console.say(summary::summary(report, &options.report));
 }
 
 /// Whether the source is a model folder or its model.toml; anything else is taken for an ONNX file.
@@ -258,6 +261,45 @@ impl Prepared {
         let mut settings = Settings { dims: options.dim.clone(), ..reference.settings() };
         options.override_settings(&mut settings);
         Ok(Self { onnx, model: None, reference: Some((reference, folder)), settings })
+    }
+
+    /// Refuses limits on the accuracy of a model without labelled data.
+    fn expect_labels(&self, options: &Options) -> Result<()> {
+        if options.gated() && self.model.is_none() {
+            return Err(Failure::Usage(format!(
+                "{}: --max-drop and --check need labelled test data; give the model's folder, whose {FILE_NAME} names them",
+                options.source.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// The three networks on the model's test data; `None` for a model without, or where they cannot be run and
+    /// no limit asks for it.
+    fn validate(
+        &self,
+        options: &Options,
+        emitted: &Emitted,
+        console: Console,
+    ) -> Result<Option<(validate::Report, DataHash)>> {
+        let Some(model) = &self.model else { return Ok(None) };
+        let measured = || {
+            let runner = HostRunner::new(&emitted.bytes).map_err(|error| Failure::data(&self.onnx, error))?;
+            let data = model.dataset(DataKind::Test)?;
+            let mut report = measure(model, &runner, &data, (Place::Host, "shipped"), console)?;
+            if options.check {
+                report.judge(&model.recipe().thresholds);
+            }
+            Ok((report, data_hash(&data)))
+        };
+        match measured() {
+            // The plan does not depend on test data.
+            Err(failure) if !options.gated() => {
+                console.warn(format!("accuracy is not measured: {failure}"));
+                Ok(None)
+            }
+            measured => measured.map(Some),
+        }
     }
 
     fn calibration(&self, options: &Options, source: &Source) -> Result<Dataset> {
@@ -334,123 +376,9 @@ fn random_data(
     source.random_data(seed.parse().map_err(|_| wrong())?, &specs, RANDOM_SAMPLES, settings)
 }
 
-fn report(
-    quantized: &Quantized,
-    emitted: &Emitted,
-    plan: PathBuf,
-    family: Family,
-    calibration_samples: usize,
-) -> Report {
-    let network = &quantized.network;
-    let layers: Vec<Layer> = network
-        .ops
-        .iter()
-        .enumerate()
-        .map(|(index, op)| Layer {
-            index,
-            name: op.name.clone(),
-            op: operator_name(op.kind.code()),
-            dtype: DataType::Int8.name(),
-            macs: network.macs(op),
-            weights_bytes: op.kind.weights().len(),
-            output_shape: network.tensors[op.output].shape,
-            accumulator_bound: network.accumulator_bound(op),
-            sqnr_db: quantized.sqnr_db[index].filter(|db| db.is_finite()),
-        })
-        .collect();
-    Report {
-        schema: 1,
-        name: network.name.clone(),
-        plan,
-        qdq: None,
-        plan_bytes: emitted.bytes.len(),
-        weights_bytes: layers.iter().map(|layer| layer.weights_bytes).sum(),
-        arena_bytes: emitted.memory.arena_bytes,
-        arena_lower_bound: emitted.memory.lower_bound,
-        arena_peak_layer: network.ops.get(emitted.memory.peak_op).map(|op| op.name.clone()),
-        macs: layers.iter().map(|layer| layer.macs).sum(),
-        parameters: network.parameters(),
-        family: family.name(),
-        calibration: quantized.calibration.method.to_string(),
-        calibration_samples,
-        calibration_tried: quantized
-            .calibration
-            .errors
-            .iter()
-            .map(|&(method, db)| Tried { method: method.to_string(), sqnr_db: finite(db) })
-            .collect(),
-        recovery: quantized
-            .recovery
-            .iter()
-            .map(|step| Recovered {
-                step: step.recovery.name(),
-                before_db: finite(step.before_db),
-                after_db: finite(step.after_db),
-                kept: step.kept,
-            })
-            .collect(),
-        layers,
-        folded: quantized.folded.clone(),
-        warnings: quantized.warnings.clone(),
-    }
-}
-
-fn render(report: &Report) -> String {
-    let mut table =
-        crate::console::table(&["layer", "operator", "output n,h,w,c", "MACs", "weights", "SQNR dB"]);
-    for layer in &report.layers {
-        let shape = layer.output_shape.map(|dim| dim.to_string()).join(",");
-        let sqnr = layer.sqnr_db.map_or_else(|| "-".to_owned(), |db| format!("{db:.1}"));
-        table.add_row([
-            layer.name.clone(),
-            layer.op.to_owned(),
-            shape,
-            layer.macs.to_string(),
-            layer.weights_bytes.to_string(),
-            sqnr,
-        ]);
-    }
-    let mut text = format!("{table}\n");
-    for folded in &report.folded {
-        let _ = writeln!(text, "{folded}");
-    }
-    let db = |db: Option<f64>| db.map_or_else(|| "-".to_owned(), |db| format!("{db:.2}"));
-    if !report.calibration_tried.is_empty() {
-        let tried: Vec<_> = report
-            .calibration_tried
-            .iter()
-            .map(|tried| format!("{} {}", tried.method, db(tried.sqnr_db)))
-            .collect();
-        let _ = writeln!(text, "calibration, output SQNR in dB on held-out samples: {}", tried.join(", "));
-    }
-    for step in &report.recovery {
-        let kept = if step.kept { "kept" } else { "undone" };
-        let _ = writeln!(
-            text,
-            "recovery by {}: {} dB before, {} dB after, {kept}",
-            step.step,
-            db(step.before_db),
-            db(step.after_db)
-        );
-    }
-    let peak = report.arena_peak_layer.as_deref().unwrap_or("-");
-    let _ = write!(
-        text,
-        "{}: {} MACs, {} parameters, plan {} bytes ({} of weights, {} order), arena {} bytes (lower bound {}, peak at {peak}), \
-         calibrated by {} on {} samples\nwrote {}",
-        report.name,
-        report.macs,
-        report.parameters,
-        report.plan_bytes,
-        report.weights_bytes,
-        report.family,
-        report.arena_bytes,
-        report.arena_lower_bound,
-        report.calibration,
-        report.calibration_samples,
-        report.plan.display()
-    );
-    text
+/// The seed in `random:SEED` or `random:SEED:LOW..HIGH`.
+fn seed(calib: &str) -> Option<u64> {
+    calib.strip_prefix("random:")?.split(':').next()?.parse().ok()
 }
 
 /// Quantizes a model folder's student in memory, without a report.

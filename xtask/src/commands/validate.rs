@@ -9,7 +9,7 @@ use still8_validation::host::HostRunner;
 use still8_validation::model::{DataKind, Model};
 use still8_validation::oracle::Oracle;
 use still8_validation::run::{Outputs, run_float};
-use still8_validation::validate::{Comparison, Report, compare};
+use still8_validation::validate::{Comparison, Report, Verdict, compare};
 use still8_validation::{Failure, Result, files, render};
 
 use crate::boards::root;
@@ -47,19 +47,35 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
         return Err(Failure::Usage("--samples 0: nothing to validate; give 1 or more".into()));
     }
     let (model, runner) = open(options, console)?;
-    let recipe = model.recipe();
     let mut data = model.dataset(if options.data == "full" { DataKind::Full } else { DataKind::Test })?;
     if let Some(samples) = options.samples {
         data.thin(samples);
     }
+    let mut report = measure(&model, &runner, &data, (options.on, &options.data), console)?;
+    report.judge(&model.recipe().thresholds);
+    console.say(render::text(&report));
+    Ok(report)
+}
 
-    let float = float_outputs(&model.student()?, &data, "float student", console)?;
-    let teacher = model.teacher()?.map(|path| float_outputs(&path, &data, "teacher", console)).transpose()?;
-    let host = engine::run(Place::Host, &runner, &data, console)?;
+/// The three networks on `data`, which is called `dataset`, the int8 student on `place`; not judged.
+///
+/// # Errors
+/// By the exit codes of the command contract.
+pub fn measure(
+    model: &Model,
+    runner: &HostRunner,
+    data: &Dataset,
+    (place, dataset): (Place, &str),
+    console: Console,
+) -> Result<Report> {
+    let recipe = model.recipe();
+    let float = float_outputs(&model.student()?, data, "float student", console)?;
+    let teacher = model.teacher()?.map(|path| float_outputs(&path, data, "teacher", console)).transpose()?;
+    let host = engine::run(Place::Host, runner, data, console)?;
     let mut mismatches = None;
     let mut outputs = host.outputs;
-    if options.on != Place::Host {
-        let device = engine::run(options.on, &runner, &data, console)?;
+    if place != Place::Host {
+        let device = engine::run(place, runner, data, console)?;
         let (host, device_bytes) = (outputs.bytes(), device.outputs.bytes());
         mismatches = Some(host.iter().zip(&device_bytes).filter(|(a, b)| a != b).count() as u64);
         outputs = device.outputs;
@@ -76,8 +92,8 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     };
     let mut report = compare(&Comparison {
         model: &recipe.name,
-        dataset: &options.data,
-        on: options.on.name(),
+        dataset,
+        on: place.name(),
         classes: recipe.classes.names(),
         labels: data.labels.as_deref(),
         teacher: teacher.as_ref(),
@@ -85,8 +101,6 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
         int8: &int8,
     })?;
     report.byte_mismatches = mismatches;
-    report.judge(&recipe.thresholds);
-    console.say(render::text(&report));
     Ok(report)
 }
 
@@ -95,16 +109,8 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
 /// # Errors
 /// [`Failure::Missed`] names every limit that was missed.
 pub fn missed(report: &Report) -> Result<()> {
-    let missed: Vec<String> = report
-        .verdicts
-        .iter()
-        .filter(|verdict| !verdict.passed)
-        .map(|verdict| {
-            let value =
-                verdict.value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.4}"));
-            format!("{}: {value}, limit {}", verdict.name, verdict.limit)
-        })
-        .collect();
+    let missed: Vec<String> =
+        report.verdicts.iter().filter(|verdict| !verdict.passed).map(Verdict::miss).collect();
     if missed.is_empty() {
         Ok(())
     } else {

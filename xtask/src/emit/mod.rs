@@ -25,6 +25,21 @@ pub struct Emitted {
     pub bytes: Vec<u8>,
     /// The arena.
     pub memory: MemoryPlan,
+    /// Bytes of the file that each op takes.
+    pub ops: Vec<OpBytes>,
+    /// Bytes of everything else, by name.
+    pub rest: Vec<(&'static str, usize)>,
+}
+
+/// Bytes of a plan that one op takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpBytes {
+    /// Packed weights.
+    pub weights: usize,
+    /// Channel records and tables, with what aligns them.
+    pub constants: usize,
+    /// Op record, parameters, operands and name.
+    pub records: usize,
 }
 
 /// Writes the plan of `network` for kernels of `family`.
@@ -54,7 +69,9 @@ pub fn emit(network: &Network, family: Family) -> Result<Emitted> {
         })
         .collect::<Result<_>>()?;
     let mut ops = Vec::new();
+    let mut op_bytes = Vec::new();
     for (index, op) in network.ops.iter().enumerate() {
+        let before = writer.sizes();
         let operands = word(writer.operands.len())?;
         for &tensor in op.inputs.iter().chain([&op.output]) {
             writer.operands.push(u16::try_from(tensor).map_err(|_| too_large("tensors"))?);
@@ -72,7 +89,14 @@ pub fn emit(network: &Network, family: Family) -> Result<Emitted> {
             reserved: 0,
             name: writer.text(&op.name)?,
         });
+        let (data, records) = (writer.sizes().0 - before.0, writer.sizes().1 - before.1);
+        op_bytes.push(OpBytes {
+            weights: packed.len(),
+            constants: data - packed.len(),
+            records: size_of::<OpRecord>() + records,
+        });
     }
+    let named = writer.strings.len();
     let mut io = Vec::new();
     for (kind, ports) in [(io_kind::INPUT, &network.inputs), (io_kind::OUTPUT, &network.outputs)] {
         for port in ports {
@@ -80,6 +104,11 @@ pub fn emit(network: &Network, family: Family) -> Result<Emitted> {
         }
     }
 
+    let mut rest = vec![
+        ("tensors", size_of_val(&tensors[..])),
+        ("inputs and outputs", size_of_val(&io[..]) + writer.strings.len() - named),
+        ("name", network.name.len() + 1),
+    ];
     let mut sections: Vec<(u32, u32, Vec<u8>)> = vec![
         (section::TENSORS, SECTION_REQUIRED, cast_slice(&tensors).to_vec()),
         (section::OPS, SECTION_REQUIRED, cast_slice(&ops).to_vec()),
@@ -101,13 +130,19 @@ pub fn emit(network: &Network, family: Family) -> Result<Emitted> {
         bytes.extend_from_slice(cast_slice(&golden.output));
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes.extend_from_slice(cast_slice(&golden.op_crcs));
+        rest.push(("self-test", bytes.len()));
         sections.push((section::GOLDEN, 0, bytes));
     }
     if let Some(lineage) = &network.lineage {
+        rest.push(("lineage", lineage.len()));
         sections.push((section::LINEAGE, 0, lineage.clone().into_bytes()));
     }
     let bytes = assemble(network, family, memory.arena_bytes, &sections)?;
-    Ok(Emitted { bytes, memory })
+    rest.push(("header", size_of::<Header>() + size_of::<SectionRecord>() * sections.len()));
+    let named: usize = rest.iter().map(|(_, bytes)| bytes).sum();
+    let of_ops: usize = op_bytes.iter().map(|op| op.weights + op.constants + op.records).sum();
+    rest.push(("alignment", bytes.len() - named - of_ops));
+    Ok(Emitted { bytes, memory, ops: op_bytes, rest })
 }
 
 /// Header, section table and sections, with the checksum filled in.
@@ -177,6 +212,12 @@ struct Writer {
 }
 
 impl Writer {
+    /// Bytes of data, and of everything else, so far.
+    fn sizes(&self) -> (usize, usize) {
+        let records = self.strings.len() + size_of_val(&self.operands[..]) + self.params.len();
+        (self.data.len(), records)
+    }
+
     fn text(&mut self, text: &str) -> Result<StrRef> {
         let at = self.strings.len();
         self.strings.extend_from_slice(text.as_bytes());

@@ -24,6 +24,23 @@ pub struct MemoryPlan {
     pub lower_bound: usize,
     /// The op at which that sum is reached.
     pub peak_op: usize,
+    /// Every place that is taken, and when.
+    pub blocks: Vec<Block>,
+}
+
+/// A place in the arena that is taken for some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Arena offset.
+    pub offset: usize,
+    /// Bytes, aligned.
+    pub bytes: usize,
+    /// First op that needs it.
+    pub first: usize,
+    /// Last op that needs it.
+    pub last: usize,
+    /// The tensors that lie here; none for an op's scratch memory.
+    pub tensors: Vec<usize>,
 }
 
 /// Plans the arena for kernels of `family`.
@@ -55,6 +72,13 @@ pub fn plan_memory(network: &Network, family: Family) -> MemoryPlan {
         if network.ops.is_empty() { buffers.iter().map(|b| b.bytes).sum() } else { live(peak_op) };
     let offsets = place(&buffers, lower_bound);
     let arena_bytes = buffers.iter().zip(&offsets).map(|(b, offset)| b.bytes + offset).max().unwrap_or(0);
+    let blocks = buffers.iter().zip(&offsets).enumerate().map(|(index, (buffer, &offset))| Block {
+        offset,
+        bytes: buffer.bytes,
+        first: buffer.first,
+        last: buffer.last,
+        tensors: (0..owner.len()).filter(|&tensor| buffer_of[owner[tensor]] == Some(index)).collect(),
+    });
     let offset_of = |buffer: Option<usize>| buffer.map_or(0, |buffer| offsets[buffer]);
     MemoryPlan {
         tensor_offsets: owner.iter().map(|&owner| offset_of(buffer_of[owner])).collect(),
@@ -66,6 +90,7 @@ pub fn plan_memory(network: &Network, family: Family) -> MemoryPlan {
         arena_bytes,
         lower_bound,
         peak_op,
+        blocks: blocks.collect(),
     }
 }
 

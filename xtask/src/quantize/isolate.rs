@@ -14,6 +14,8 @@ use crate::network::{Network, Op, Port, Tensor};
 
 /// A layer that runs alone: an op that computes a value of the graph, and the ops that only bring its inputs into shape.
 pub struct Layer {
+    /// Index of the op in the network.
+    pub op: usize,
     /// The op's name.
     pub name: String,
     /// The values that it reads.
@@ -114,6 +116,7 @@ fn cut(graph: &Graph, lowered: &Lowered, index: usize, output: ValueId, layout: 
         ..Network::default()
     };
     Ok(Layer {
+        op: index,
         name: network.ops[index].name.clone(),
         inputs: values,
         output,

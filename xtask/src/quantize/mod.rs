@@ -2,6 +2,7 @@
 
 mod addition;
 pub(crate) mod channel;
+pub mod evidence;
 pub(crate) mod fuse;
 pub mod golden;
 pub mod isolate;

@@ -12,19 +12,24 @@ use crate::network::Golden;
 
 /// Energies of a signal and of its quantization error.
 #[derive(Clone, Copy, Debug, Default)]
-struct Noise {
+pub(super) struct Noise {
     signal: f64,
     error: f64,
 }
 
 impl Noise {
-    fn add(&mut self, real: f32, quantized: f32) {
+    pub(super) fn add(&mut self, real: f32, quantized: f32) {
         self.signal += f64::from(real).powi(2);
         self.error += (f64::from(real) - f64::from(quantized)).powi(2);
     }
 
+    pub(super) fn merge(&mut self, other: Self) {
+        self.signal += other.signal;
+        self.error += other.error;
+    }
+
     /// 10 · log₁₀(signal ⁄ error), infinite without error; `None` without a signal to compare with.
-    fn db(&self) -> Option<f64> {
+    pub(super) fn db(&self) -> Option<f64> {
         (self.signal > 0.0).then(|| 10.0 * (self.signal / self.error).log10())
     }
 }

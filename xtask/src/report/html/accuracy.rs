@@ -1,0 +1,161 @@
+//! Teacher, float and int8 student, and which classes are taken for which.
+
+use std::fmt::Write as _;
+
+use still8_validation::validate::{self, Score};
+
+use super::super::Report;
+use super::super::summary::{decibels, thousands};
+use super::escape;
+use super::table::{Cell, Table};
+use crate::console::percent;
+
+/// Classes that a confusion matrix is drawn for; with more, the commonest confusions are listed.
+const MATRIX: usize = 30;
+/// Confusions in that list.
+const LISTED: usize = 50;
+
+/// The section where there are labels.
+fn whole(validation: &validate::Report) -> String {
+    let mut body = format!(
+        "<p>{} samples of the {} test data, the int8 student on the {}.</p>\n",
+        thousands(validation.samples as u64),
+        escape(&validation.dataset),
+        escape(&validation.on)
+    );
+    let mut scores =
+        Table::new("Accuracy", &[("", ""), ("teacher", ""), ("float student", ""), ("int8 student", "")]);
+    let networks = [validation.teacher, validation.float, Some(validation.int8)];
+    let mut row = |name: &str, pick: fn(Score) -> Option<f64>| {
+        let cells = networks.map(|score| Cell::number(score.and_then(pick), |share| percent(Some(share))));
+        scores.row([Cell::text(name)].into_iter().chain(cells));
+    };
+    row("accuracy", |score| score.accuracy);
+    row("macro-F1", |score| score.macro_f1);
+    body += "<div class=\"row\">\n";
+    body += &scores.html();
+
+    let mut closeness = Table::new("Closeness", &[("", ""), ("", "")]);
+    let points = |loss: Option<f64>| Cell::number(loss, |loss| format!("{:+.2} points", 100.0 * loss + 0.0));
+    let share = |share: Option<f64>| Cell::number(share, |share| percent(Some(share)));
+    let (loss, agreement) = (validation.loss, validation.agreement);
+    let rows = [
+        ("lost in distillation (teacher to float)", points(loss.distillation)),
+        ("lost in quantization (float to int8)", points(loss.quantization)),
+        ("same class, float and int8", share(agreement.float_int8)),
+        ("same class, teacher and int8", share(agreement.teacher_int8)),
+        ("same class, teacher and float", share(agreement.teacher_float)),
+        ("KL(teacher ‖ int8)", Cell::number(validation.kl, |kl| format!("{kl:.4} nats"))),
+        (
+            "SQNR of int8’s logits",
+            Cell::number(validation.logits_sqnr_db, |db| format!("{} dB", decibels(Some(db)))),
+        ),
+    ];
+    for (name, cell) in rows {
+        closeness.row([Cell::text(name), cell]);
+    }
+    body += &closeness.html();
+    body += "</div>\n";
+    body += &limits(validation);
+    body += &classes(validation);
+    if let Some(counts) = &validation.confusion {
+        body += "<h3>Confusion of the int8 student</h3>\n";
+        body += &confusion(validation, counts);
+    }
+    super::section("Accuracy", &body)
+}
+
+/// The section; empty without test data.
+pub fn section(report: &Report) -> String {
+    report.validation.as_ref().map_or_else(String::new, whole)
+}
+
+fn limits(validation: &validate::Report) -> String {
+    if validation.verdicts.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new("Limits", &[("limit", ""), ("measured", ""), ("allowed", ""), ("", "")]);
+    for verdict in &validation.verdicts {
+        table.row([
+            Cell::text(&verdict.name),
+            Cell::number(verdict.value, |value| format!("{value:.4}")),
+            Cell::number(Some(verdict.limit), |limit| limit.to_string()),
+            Cell::text(if verdict.passed { "kept" } else { "missed" }),
+        ]);
+    }
+    format!("<h3>Limits of the model</h3>\n{}", table.html())
+}
+
+fn classes(validation: &validate::Report) -> String {
+    if validation.classes.iter().all(|class| class.int8.is_none()) {
+        return String::new();
+    }
+    let columns = [
+        ("class", ""),
+        ("samples", ""),
+        ("teacher", "recognized"),
+        ("float", "recognized"),
+        ("int8", "recognized"),
+        ("int8 precision", ""),
+        ("int8 F1", ""),
+    ];
+    let mut table = Table::new("Classes", &columns);
+    for class in &validation.classes {
+        let share = |share: Option<f64>| Cell::number(share, |share| percent(Some(share)));
+        table.row([
+            Cell::name(&class.name),
+            Cell::count(class.support),
+            share(class.teacher),
+            share(class.float),
+            share(class.int8),
+            share(class.precision),
+            share(class.f1),
+        ]);
+    }
+    format!("<h3>Classes</h3>\n{}", table.html())
+}
+
+fn confusion(validation: &validate::Report, counts: &[Vec<u64>]) -> String {
+    let name = |class: usize| validation.classes.get(class).map_or("?", |class| class.name.as_str());
+    if counts.len() > MATRIX {
+        let mut found: Vec<(u64, usize, usize)> = counts
+            .iter()
+            .enumerate()
+            .flat_map(|(label, row)| row.iter().enumerate().map(move |(class, &count)| (count, label, class)))
+            .filter(|&(count, label, class)| count > 0 && label != class)
+            .collect();
+        found.sort_by_key(|&(count, label, class)| (std::cmp::Reverse(count), label, class));
+        let columns = [("label", ""), ("taken for", ""), ("samples", "")];
+        let mut table = Table::new("Commonest confusions", &columns);
+        for &(count, label, class) in found.iter().take(LISTED) {
+            table.row([Cell::name(name(label)), Cell::name(name(class)), Cell::count(Some(count))]);
+        }
+        return table.html();
+    }
+    let mut html = String::from(
+        "<p class=\"note\">Rows are labels, columns what the student chose.</p>\n<div class=\"scroll\" tabindex=\"0\" \
+         role=\"region\" aria-label=\"Confusion matrix\"><table class=\"confusion\"><thead><tr><th></th>",
+    );
+    for class in 0..counts.len() {
+        let _ = write!(html, "<th scope=\"col\">{}</th>", escape(name(class)));
+    }
+    html += "</tr></thead>\n<tbody>\n";
+    for (label, row) in counts.iter().enumerate() {
+        let _ = write!(html, "<tr><th scope=\"row\">{}</th>", escape(name(label)));
+        let samples = row.iter().sum::<u64>().max(1);
+        for (class, &count) in row.iter().enumerate() {
+            let kind = match (count, label == class) {
+                (0, _) => "none",
+                (_, true) => "right",
+                _ => "wrong",
+            };
+            let _ = write!(
+                html,
+                "<td class=\"{kind}\" style=\"--s:{:.3}\">{count}</td>",
+                count as f64 / samples as f64
+            );
+        }
+        html += "</tr>\n";
+    }
+    html + "</tbody></table></div>\n"
+}

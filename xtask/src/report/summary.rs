@@ -1,0 +1,205 @@
+//! A report as text for the terminal: one screen, and the table of all layers.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use still8_validation::validate;
+
+use super::{Layer, Report};
+use crate::console::{percent, table};
+
+/// Layers that the summary names.
+const WORST: usize = 5;
+/// Columns that text is cut to fit in.
+const COLUMNS: usize = 100;
+/// Longest name of a layer in a table.
+const NAME: usize = 40;
+
+/// At most 24 lines of 100 columns (paths may be longer): sizes, accuracy, the worst layers, and where `reports` are.
+pub fn summary(report: &Report, reports: &[PathBuf]) -> String {
+    let mut text = String::new();
+    let mut line = |label: &str, what: String| {
+        let what: Vec<char> = what.chars().collect();
+        let fits = what.len() + 11 <= COLUMNS;
+        let what: String =
+            if fits { what.iter().collect() } else { what[..COLUMNS - 12].iter().chain(&['…']).collect() };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{label:<11}{what}");
+    };
+    let calibrated = format!(
+        "{}: {} layers, calibrated by {} on {} samples",
+        report.name,
+        report.layers.len(),
+        report.calibration,
+        report.calibration_samples
+    );
+    line("model", calibrated);
+    line(
+        "plan",
+        format!(
+            "{} bytes, {} order; {} parameters, {} MACs",
+            thousands(report.plan_bytes as u64),
+            report.family,
+            thousands(report.parameters as u64),
+            thousands(report.macs)
+        ),
+    );
+    let peak = report.arena_peak_layer.as_deref().unwrap_or("-");
+    let bytes = [report.arena_bytes, report.arena_lower_bound].map(|bytes| thousands(bytes as u64));
+    line("arena", format!("{} bytes (lower bound {}), peak at {}", bytes[0], bytes[1], short(peak, NAME)));
+    if let Some(validation) = &report.validation {
+        for (label, what) in ["accuracy", ""].into_iter().zip(accuracy(validation)) {
+            line(label, what);
+        }
+    }
+    line("output", format!("SQNR {} {}", decibels(report.output_sqnr_db()), report.output_note()));
+    if !report.recovery.is_empty() {
+        let steps = report.recovery.iter().map(|step| {
+            let undone = if step.kept { "" } else { " undone" };
+            format!("{} {} to {} dB{undone}", step.step, decibels(step.before_db), decibels(step.after_db))
+        });
+        line("recovery", steps.collect::<Vec<_>>().join(", "));
+    }
+    if !report.warnings.is_empty() {
+        line("warnings", report.warnings.len().to_string());
+    }
+    text += &worst(report);
+    let _ = write!(text, "wrote      {}", report.plan.display());
+    for path in report.qdq.iter().chain(reports) {
+        let _ = write!(text, "\n           {}", path.display());
+    }
+    text
+}
+
+/// Accuracies with what was lost on the way, and how close the networks are.
+fn accuracy(report: &validate::Report) -> [String; 2] {
+    let of = |score: Option<validate::Score>| percent(score.and_then(|score| score.accuracy));
+    let lost = report
+        .loss
+        .quantization
+        .map_or_else(String::new, |lost| format!(" ({:+.2} points)", -100.0 * lost + 0.0));
+    let kl = report.kl.map_or_else(|| "-".to_owned(), |kl| format!("{kl:.4}"));
+    [
+        format!(
+            "teacher {}, float {}, int8 {}{lost} on {} samples",
+            of(report.teacher),
+            of(report.float),
+            of(Some(report.int8)),
+            thousands(report.samples as u64)
+        ),
+        format!(
+            "same class as float {}, as the teacher {}, KL from the teacher {kl} nats",
+            percent(report.agreement.float_int8),
+            percent(report.agreement.teacher_int8)
+        ),
+    ]
+}
+
+/// The worst layers, and what to write to mend the first of them.
+fn worst(report: &Report) -> String {
+    let worst: Vec<&Layer> =
+        report.worst().into_iter().take(WORST).map(|index| &report.layers[index]).collect();
+    let Some(first) = worst.first() else { return String::new() };
+    let mut rows = table(&["worst layers", "operator", "alone dB", "so far dB", "clipped"]);
+    for layer in &worst {
+        rows.add_row([
+            short(&layer.name, NAME),
+            layer.op.clone(),
+            decibels(layer.sqnr_isolated_db),
+            decibels(layer.sqnr_db),
+            clipped(layer),
+        ]);
+    }
+    let mut text = format!("\n{rows}\n");
+    if let Some(lines) = &first.widen {
+        let _ = writeln!(text, "to give the first 16 bits, add to model.toml:");
+        lines.lines().for_each(|line| {
+            let _ = writeln!(text, "    {line}");
+        });
+    }
+    text + "\n"
+}
+
+/// Every layer, and what was folded and fused.
+pub fn layers(report: &Report) -> String {
+    let mut rows = table(&[
+        "layer",
+        "operator",
+        "output n,h,w,c",
+        "MACs",
+        "weights",
+        "flash",
+        "alone dB",
+        "so far dB",
+        "clipped",
+    ]);
+    for layer in &report.layers {
+        rows.add_row([
+            layer.name.clone(),
+            layer.op.clone(),
+            layer.output_shape.map(|dim| dim.to_string()).join(","),
+            layer.macs.to_string(),
+            layer.weights_bytes.to_string(),
+            layer.flash.total().to_string(),
+            decibels(layer.sqnr_isolated_db),
+            decibels(layer.sqnr_db),
+            clipped(layer),
+        ]);
+    }
+    let mut text = format!("{rows}\n");
+    for folded in &report.folded {
+        let _ = writeln!(text, "{folded}");
+    }
+    for tried in &report.calibration_tried {
+        let db = decibels(tried.sqnr_db);
+        let _ = writeln!(text, "calibrated by {}: {db} dB on held-out samples", tried.method);
+    }
+    text
+}
+
+fn clipped(layer: &Layer) -> String {
+    layer.distribution.as_ref().map_or_else(|| "-".to_owned(), |seen| percent(Some(seen.clipped)))
+}
+
+/// One decimal, or a dash.
+pub(super) fn decibels(db: Option<f64>) -> String {
+    db.map_or_else(|| "-".to_owned(), |db| format!("{db:.1}"))
+}
+
+/// A number with commas.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A name of at most `most` characters: the middle of a longer one is left out. What would steer a terminal is shown as a
+/// replacement character.
+pub(super) fn short(name: &str, most: usize) -> String {
+    let letters: Vec<char> = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if letters.len() <= most {
+        return letters.into_iter().collect();
+    }
+    let front = (most - 1) / 2;
+    let back = most - 1 - front;
+    letters[..front].iter().chain(&['…']).chain(&letters[letters.len() - back..]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_names_read_well() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(short("abcdefghij", 10), "abcdefghij");
+        assert_eq!(short("abcdefghijk", 7), "abc…ijk");
+        assert_eq!([decibels(None), decibels(Some(12.34))], ["-", "12.3"]);
+    }
+}
