@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use bytemuck::cast_slice;
 use sha2::{Digest, Sha256};
-use still8::format::{DataType, FORMAT_VERSION, Family};
+use still8::format::{FORMAT_VERSION, Family};
 use still8_validation::data::{Dataset, Sample, Tensor};
-use still8_validation::{files, recipe, validate};
+use still8_validation::{files, validate};
 
 use super::{
     Arena, Block, BlockKind, DataHash, Distribution, Flash, FlashPart, Hashes, Layer, Port, Recovered,
@@ -54,7 +54,7 @@ pub fn gather(parts: Parts<'_>) -> Report {
     let Parts { quantized, emitted, evidence, .. } = parts;
     let network = &quantized.network;
     let layers: Vec<Layer> = (0..network.ops.len()).map(|index| layer(&parts, index)).collect();
-    let configuration = configuration(&parts, &layers);
+    let configuration = configuration(&parts);
     let (validation, test) = parts.validation.unzip();
     let tried = |&(method, db): &(Method, f64)| Tried { method: method.to_string(), sqnr_db: finite(db) };
     Report {
@@ -93,7 +93,6 @@ pub fn gather(parts: Parts<'_>) -> Report {
             .iter()
             .map(|&(name, bytes)| FlashPart { name: name.to_owned(), bytes })
             .collect(),
-        sensitivity: Vec::new(),
         inputs: network.inputs.iter().map(|io| port(network, io)).collect(),
         outputs: network.outputs.iter().map(|io| port(network, io)).collect(),
         hashes: Hashes {
@@ -136,7 +135,6 @@ fn layer(parts: &Parts<'_>, index: usize) -> Layer {
         sqnr_db,
         sqnr_isolated_db: evidence.and_then(|evidence| evidence.isolated_db).and_then(finite),
         distribution: evidence.map(|evidence| distribution(evidence, quantization.range())),
-        widen: sqnr_db.and_then(|_| pin(&op.name, 16)),
     }
 }
 
@@ -153,15 +151,8 @@ fn distribution(evidence: &LayerEvidence, (clip_low, clip_high): (f32, f32)) -> 
     }
 }
 
-/// Lines of a `model.toml` that give the layer so many bits, where this version's recipes can say so.
-fn pin(name: &str, bits: u8) -> Option<String> {
-    let lines = format!("name = {}\nbits = {bits}\n", toml::Value::from(name));
-    toml::from_str::<recipe::Quantize>(&format!("[[layer]]\n{lines}")).ok()?;
-    Some(format!("[[quantize.layer]]\n{lines}"))
-}
-
 /// The choices that were made, as the `[quantize]` section of a recipe.
-fn configuration(parts: &Parts<'_>, layers: &[Layer]) -> String {
+fn configuration(parts: &Parts<'_>) -> String {
     let mut text = String::from("[quantize]\n");
     if parts.calibrated {
         text += &format!("calibration = \"{}\"\n", parts.quantized.calibration.method);
@@ -170,14 +161,6 @@ fn configuration(parts: &Parts<'_>, layers: &[Layer]) -> String {
     let kept = parts.quantized.recovery.iter().filter(|step| step.kept);
     let kept: Vec<_> = kept.map(|step| format!("\"{}\"", step.recovery.name())).collect();
     text += &format!("recover = [{}]\n", kept.join(", "));
-    for layer in layers {
-        let bits = match (layer.dtype == DataType::Int16.name(), layer.weight_bits) {
-            (true, _) => 16,
-            (_, Some(4)) => 4,
-            _ => continue,
-        };
-        text.extend(pin(&layer.name, bits));
-    }
     text
 }
 

@@ -72,8 +72,6 @@ pub struct Report {
     pub arena: Arena,
     /// What in the plan file belongs to no layer; with the layers' flash it makes up [`Self::plan_bytes`].
     pub flash_rest: Vec<FlashPart>,
-    /// What changes if one layer alone is made narrower or wider; empty where nobody searched.
-    pub sensitivity: Vec<Sensitivity>,
     /// Graph inputs.
     pub inputs: Vec<Port>,
     /// Graph outputs.
@@ -141,8 +139,6 @@ pub struct Layer {
     pub sqnr_isolated_db: Option<f64>,
     /// The float run's output; `None` for ops that only move data.
     pub distribution: Option<Distribution>,
-    /// Lines for `model.toml` that give this layer 16 bits; `None` where that cannot be said.
-    pub widen: Option<String>,
 }
 
 /// How the float values of a layer's output are distributed, and what of them its integers can hold.
@@ -228,30 +224,6 @@ pub enum BlockKind {
     Activation,
     /// Scratch memory of one layer.
     Scratch,
-}
-
-/// What changes if one layer alone has another precision.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sensitivity {
-    /// The layer's name.
-    pub layer: String,
-    /// With int4 weights.
-    pub narrow: Option<Alone>,
-    /// With int16 activations.
-    pub wide: Option<Alone>,
-}
-
-/// A network in which one layer has another precision.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Alone {
-    /// Points lost against the float network.
-    pub drop: f64,
-    /// Output SQNR in dB.
-    pub sqnr_db: Option<f64>,
-    /// Bytes of the plan.
-    pub plan_bytes: usize,
-    /// Bytes of the arena.
-    pub arena_bytes: usize,
 }
 
 /// A graph input or output.

@@ -95,11 +95,13 @@ fn accuracy(report: &validate::Report) -> [String; 2] {
     ]
 }
 
-/// The worst layers, and what to write to mend the first of them.
+/// The worst layers.
 fn worst(report: &Report) -> String {
     let worst: Vec<&Layer> =
         report.worst().into_iter().take(WORST).map(|index| &report.layers[index]).collect();
-    let Some(first) = worst.first() else { return String::new() };
+    if worst.is_empty() {
+        return String::new();
+    }
     let mut rows = table(&["worst layers", "operator", "alone dB", "so far dB", "clipped"]);
     for layer in &worst {
         rows.add_row([
@@ -110,14 +112,7 @@ fn worst(report: &Report) -> String {
             clipped(layer),
         ]);
     }
-    let mut text = format!("\n{rows}\n");
-    if let Some(lines) = &first.widen {
-        let _ = writeln!(text, "to give the first 16 bits, add to model.toml:");
-        lines.lines().for_each(|line| {
-            let _ = writeln!(text, "    {line}");
-        });
-    }
-    text + "\n"
+    format!("\n{rows}\n\n")
 }
 
 /// Every layer, and what was folded and fused.
