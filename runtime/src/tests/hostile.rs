@@ -82,7 +82,7 @@ fn survive(code: OpCode, family: Family, cases: u64, seed: u64) -> u64 {
 
 #[test]
 fn accepted_plans_of_every_operator_run() {
-    assert_eq!(ops::ALL.len(), OP_CODES);
+    assert!(ops::ALL.iter().all(|entry| (entry.code() as usize) < OP_CODES));
     let cases = if cfg!(miri) { 2 } else { 2000 };
     for entry in ops::ALL {
         for family in Family::ALL {
@@ -97,7 +97,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 400 }))]
 
     #[test]
-    fn accepted_plans_of_any_seed_run(seed in any::<u64>(), which in 0..OP_CODES, family in 0..Family::ALL.len()) {
+    fn accepted_plans_of_any_seed_run(seed in any::<u64>(), which in 0..ops::ALL.len(), family in 0..Family::ALL.len()) {
         survive(ops::ALL[which].code(), Family::ALL[family], 2, seed);
     }
 }
