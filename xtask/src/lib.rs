@@ -8,13 +8,14 @@
 //! - [`qdq`]: a quantized network as standard ONNX.
 //! - [`report`]: everything that was measured and decided, as JSON and as one page.
 //! - Running: [`engine`] (host or emulated core), [`emulator`] (images under qemu), [`boards`] (the board table).
-//! - Engines to compare with: [`python`].
+//! - What to compare with: [`python`] (other engines), [`conformance`] (the `onnx` package's operator cases).
 //! - Networks to measure with: [`mod@reference`], built in code.
 //! - Commands: [`commands`] (one file each), [`console`], [`lineage`], [`process`].
 
 pub mod boards;
 pub mod calibrate;
 pub mod commands;
+pub mod conformance;
 pub mod console;
 pub mod emit;
 pub mod emulator;

@@ -91,6 +91,9 @@ enum Compare {
     /// Makes a Python environment of its own under target/still8/python.
     #[command(after_help = "Examples:\n  cargo xtask compare ort\n  cargo xtask compare ort models/fashion")]
     Ort(compare::Options),
+    /// The operator cases of the `onnx` package: float results, and int8 results within a bound derived from the scales.
+    #[command(after_help = "Example:\n  cargo xtask compare onnx --json > cases.json")]
+    Onnx(compare::onnx::Options),
 }
 
 /// The JSON object of commands that have nothing else to report.
@@ -143,6 +146,11 @@ fn dispatch(command: Command, console: Console) -> Result<()> {
             let report = compare::run(&options, console)?;
             console.finish(&report);
             compare::missed(&report)?;
+        }
+        Command::Compare(Compare::Onnx(options)) => {
+            let report = compare::onnx::run(&options, console)?;
+            console.finish(&report);
+            compare::onnx::missed(&report)?;
         }
         Command::Ops => console.finish(&ops::run(console)),
         Command::Tables => {

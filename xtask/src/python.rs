@@ -18,6 +18,9 @@ pub const LITERT: &[&str] = &["ai-edge-litert==2.3.0", "numpy==2.4.6"];
 /// ONNX Runtime and its quantizer.
 pub const ONNX_RUNTIME: &[&str] = &["onnxruntime==1.32.0", "onnx==1.23.2", "numpy==2.4.6"];
 
+/// The operator cases of the `onnx` package; later versions do not ship their files any more.
+pub const ONNX_CASES: &[&str] = &["onnx==1.22.0"];
+
 /// Time that making an environment may take: wheels of up to a few hundred megabytes.
 const INSTALL: Duration = Duration::from_secs(600);
 
@@ -52,6 +55,19 @@ impl Python {
         succeed(pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages))?;
         std::fs::write(&done, packages.join("\n")).map_err(|error| Failure::data(&done, error))?;
         Ok(Self { interpreter })
+    }
+
+    /// A folder below the environment's installed packages.
+    ///
+    /// # Errors
+    /// [`Failure::Missing`] where there is none.
+    pub fn package(&self, path: &str) -> Result<PathBuf> {
+        let lib = self.interpreter.with_file_name("../lib");
+        let versions = std::fs::read_dir(&lib).map_err(|error| Failure::data(&lib, error))?;
+        let mut found = versions.flatten().map(|version| version.path().join("site-packages").join(path));
+        found
+            .find(|path| path.is_dir())
+            .ok_or_else(|| Failure::Missing(format!("no {path} in {}", lib.display())))
     }
 
     /// Runs a script of `xtask/python` and returns its standard output.

@@ -18,5 +18,7 @@ mod scope;
 mod shapes;
 mod window;
 
+pub(crate) use constant::{Constant, read_tensor};
+pub(crate) use fold::knows as folds;
 pub use model::{Imported, import};
 pub use operators::{OPERATORS, Operator};

@@ -46,9 +46,9 @@ pub fn import(path: &Path, dims: &[(String, usize)]) -> Result<Imported> {
 fn opset(model: &pb::ModelProto) -> Result<i64> {
     let default = model.opset_import.iter().find(|set| is_default_domain(&set.domain));
     match default.map(|set| set.version) {
-        Some(version @ 9..=24) => Ok(version),
+        Some(version @ 9..=26) => Ok(version),
         Some(version) => Err(Failure::Unsupported(format!(
-            "operator set {version} is not supported: export with one from 9 to 24, 17 for instance"
+            "operator set {version} is not supported: export with one from 9 to 26, 17 for instance"
         ))),
         None => Err(Failure::Unsupported("it uses no operator of the default domain `ai.onnx`".into())),
     }

@@ -166,6 +166,11 @@ impl Source {
         Ok(Self { path: path.to_owned(), imported, folded })
     }
 
+    /// The float graph.
+    pub fn graph(&self) -> &Graph {
+        &self.imported.graph
+    }
+
     /// Name, shape and, where the recipe fixes it, range of each input.
     pub fn inputs(&self, ranges: &HashMap<String, (f32, f32)>) -> Vec<InputSpec> {
         let graph = &self.imported.graph;

@@ -140,7 +140,7 @@ fn joins(graph: &Graph, op: &Op, input: ValueId) -> bool {
 }
 
 /// Whether the operator only moves or selects elements.
-pub(super) fn moves(op: &Op) -> bool {
+pub(crate) fn moves(op: &Op) -> bool {
     matches!(
         op,
         Op::MaxPool { .. }

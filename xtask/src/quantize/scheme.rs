@@ -32,6 +32,20 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// The real numbers that the integers of `node`'s weights stand for, in the order of the float constant.
+    pub fn dequantized(&self, graph: &Graph, node: &Node) -> Vec<f32> {
+        let mut real = vec![0.0; self.integers.len()];
+        if let Some(channels) = Channels::of(graph, node) {
+            for (c, &scale) in self.scales.iter().enumerate() {
+                for i in 0..channels.elements {
+                    let at = channels.index(c, i);
+                    real[at] = scale * f32::from(self.integers[at]);
+                }
+            }
+        }
+        real
+    }
+
     /// The largest integer.
     pub fn limit(bits: u8) -> i8 {
         if bits == 4 { 7 } else { 127 }

@@ -4,6 +4,7 @@
 //! itself; ours by its defaults.
 
 mod judge;
+pub mod onnx;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

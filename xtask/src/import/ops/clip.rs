@@ -10,10 +10,11 @@ pub fn clip(call: &mut Call<'_>) -> Result<()> {
     let limit = |i, name| Ok(if call.scope.opset < 11 { call.float(name)? } else { call.number(i)? });
     let low = limit(1, "min")?.unwrap_or(f32::NEG_INFINITY);
     let high = limit(2, "max")?.unwrap_or(f32::INFINITY);
-    if low.is_nan() || high.is_nan() || low > high {
+    if low.is_nan() || high.is_nan() {
         return bad(format!("limits {low} and {high}"));
     }
-    emit(call, low, high)
+    // The upper limit is applied last: above it there is nothing.
+    emit(call, low.min(high), high)
 }
 
 /// max(x, 0).

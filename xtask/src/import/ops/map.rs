@@ -73,6 +73,14 @@ pub fn gelu(call: &mut Call<'_>) -> Result<()> {
 
 /// x to a constant power.
 pub fn pow(call: &mut Call<'_>) -> Result<()> {
+    if let Some(exponents) = call.weights(1)?
+        && exponents.len() != 1
+    {
+        return refuse(format!(
+            "exponents of shape {:?}; one for all elements is supported",
+            exponents.shape()
+        ));
+    }
     match call.number(1)? {
         Some(exponent) if exponent.is_finite() => emit(call, Function::Power { exponent }),
         Some(exponent) => bad(format!("the exponent {exponent} is no number")),
