@@ -270,10 +270,18 @@ pub enum OpCode {
     Softmax = 9,
     Transpose = 10,
     Table = 11,
+    Mul = 12,
+    PRelu = 13,
+    MatMul = 14,
+    LayerNorm = 15,
+    Constant = 16,
+    Gather = 17,
+    ResizeLinear = 18,
+    ArgMax = 19,
 }
 
 /// Every [`OpCode`] is below this: the length of an operator table.
-pub const OP_CODES: usize = 32;
+pub const OP_CODES: usize = 20;
 
 /// Direction of a graph input or output.
 pub mod io_kind {

@@ -181,3 +181,125 @@ pub struct TableParams {
     /// 256 `i8`s: the output for inputs −128, −127, … 127.
     pub table: DataRef,
 }
+
+/// [`OpCode::Mul`]; the formula is in [`crate::ops::Mul`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct MulParams {
+    /// Requantization with scale s_a · s_b ⁄ s_out; `bias` is 0.
+    pub channel: ChannelRecord,
+    /// Lowest output.
+    pub activation_min: i8,
+    /// Highest output.
+    pub activation_max: i8,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// [`OpCode::PRelu`]; the formula is in [`crate::ops::PRelu`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct PReluParams {
+    /// One `i32` a channel: the factor of what is below the zero point.
+    pub slopes: DataRef,
+    /// The factor of all else.
+    pub multiplier: i32,
+    /// Zero point of the output and rounding, folded.
+    pub offset: i32,
+    /// Right shift, in 1..=22.
+    pub shift: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
+/// [`OpCode::MatMul`]; the formula is in [`crate::ops::MatMul`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct MatMulParams {
+    /// Requantization with scale s_a · s_b ⁄ s_out; `bias` is 0.
+    pub channel: ChannelRecord,
+    /// Lowest output.
+    pub activation_min: i8,
+    /// Highest output.
+    pub activation_max: i8,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// Factor and offset of one channel of [`OpCode::LayerNorm`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct NormRecord {
+    /// scale ⁄ s_out · 2ˢʰⁱᶠᵗ⁺¹.
+    pub multiplier: i32,
+    /// (output zero point + offset ⁄ s_out + ½) · 2ˢʰⁱᶠᵗ.
+    pub offset: i32,
+}
+
+/// [`OpCode::LayerNorm`] over c; the formula is in [`crate::ops::LayerNorm`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct LayerNormParams {
+    /// One [`NormRecord`] a channel.
+    pub channels: DataRef,
+    /// ε · c² ⁄ s_in²: lower word, upper word.
+    pub epsilon: [u32; 2],
+    /// Right shift, in 1..=20.
+    pub shift: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
+/// [`OpCode::Constant`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct ConstantParams {
+    /// The elements of the output.
+    pub contents: DataRef,
+}
+
+/// [`OpCode::Gather`]. Input and output share their quantization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct GatherParams {
+    /// `u16`s: the input's index along the axis for each of the output's.
+    pub indices: DataRef,
+    /// Axis of `[n, h, w, c]`.
+    pub axis: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
+/// Where an output row (or column) of [`OpCode::ResizeLinear`] lies between two of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct TapRecord {
+    /// Index of the one before.
+    pub low: u16,
+    /// Index of the one behind.
+    pub high: u16,
+    /// Share of the one behind in 1 ⁄ 2048, in 0..=2048.
+    pub share: u16,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// [`OpCode::ResizeLinear`]; the formula is in [`crate::ops::ResizeLinear`]. Input and output share their quantization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct ResizeLinearParams {
+    /// One [`TapRecord`] an output row.
+    pub rows: DataRef,
+    /// One [`TapRecord`] an output column.
+    pub columns: DataRef,
+}
+
+/// [`OpCode::ArgMax`] over c; the formula is in [`crate::ops::ArgMax`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct ArgMaxParams {
+    /// 1: of equal elements the last one counts, not the first.
+    pub last: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}

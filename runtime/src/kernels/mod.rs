@@ -34,6 +34,8 @@ use portable as variant;
 #[cfg(kernels_scalar)]
 use scalar as variant;
 
+// One kernel for all cores.
+pub(crate) use portable::{arg_max, gather, layer_norm, mat_mul, mul, prelu, resize_linear};
 pub(crate) use variant::{
     add, average_pool2d, concat, conv2d, depthwise_conv2d, fully_connected, max_pool2d, mean, pad, softmax,
     table, transpose,

@@ -5,34 +5,50 @@
 //! accumulators are int32 with wrapping arithmetic, and the compiler proves that none wraps.
 
 mod add;
+mod arg_max;
 mod average_pool2d;
 mod check;
 mod concat;
+mod constant;
 mod conv2d;
 mod convolution;
 mod depthwise_conv2d;
 #[cfg(kernels_neon)]
 mod dotprod;
 mod fully_connected;
+mod gather;
+mod layer_norm;
+mod mat_mul;
 mod max_pool2d;
 mod mean;
+mod mul;
 mod pad;
 mod pool2d;
+mod prelu;
+mod resize_linear;
 mod softmax;
 mod table;
 mod transpose;
 
 pub use add::Add;
+pub use arg_max::ArgMax;
 pub use average_pool2d::AveragePool2d;
 pub use concat::Concat;
+pub use constant::Constant;
 pub use conv2d::Conv2d;
 pub use depthwise_conv2d::DepthwiseConv2d;
 #[cfg(kernels_neon)]
 pub use dotprod::all_dotprod;
 pub use fully_connected::FullyConnected;
+pub use gather::Gather;
+pub use layer_norm::LayerNorm;
+pub use mat_mul::MatMul;
 pub use max_pool2d::MaxPool2d;
 pub use mean::Mean;
+pub use mul::Mul;
 pub use pad::Pad;
+pub use prelu::PRelu;
+pub use resize_linear::ResizeLinear;
 pub use softmax::Softmax;
 pub use table::Table;
 pub use transpose::Transpose;
@@ -54,6 +70,14 @@ pub const ALL: &[OpEntry] = &[
     OpEntry::of::<Softmax>(),
     OpEntry::of::<Transpose>(),
     OpEntry::of::<Table>(),
+    OpEntry::of::<Mul>(),
+    OpEntry::of::<PRelu>(),
+    OpEntry::of::<MatMul>(),
+    OpEntry::of::<LayerNorm>(),
+    OpEntry::of::<Constant>(),
+    OpEntry::of::<Gather>(),
+    OpEntry::of::<ResizeLinear>(),
+    OpEntry::of::<ArgMax>(),
 ];
 
 /// Name of an operator. Apart from the operators' entries, so that an image without a log holds no names.
@@ -71,5 +95,13 @@ pub const fn name(code: OpCode) -> &'static str {
         OpCode::Softmax => Softmax::NAME,
         OpCode::Transpose => Transpose::NAME,
         OpCode::Table => Table::NAME,
+        OpCode::Mul => Mul::NAME,
+        OpCode::PRelu => PRelu::NAME,
+        OpCode::MatMul => MatMul::NAME,
+        OpCode::LayerNorm => LayerNorm::NAME,
+        OpCode::Constant => Constant::NAME,
+        OpCode::Gather => Gather::NAME,
+        OpCode::ResizeLinear => ResizeLinear::NAME,
+        OpCode::ArgMax => ArgMax::NAME,
     }
 }

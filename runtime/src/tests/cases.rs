@@ -4,6 +4,7 @@
 
 use super::builder::PlanBuilder;
 use super::random::{Bytes, channel};
+use super::single_kernel_cases;
 use super::window_cases::{convolution, fully_connected, pool};
 use crate::format::*;
 use crate::requantize;
@@ -69,6 +70,14 @@ pub(super) fn case(code: OpCode, family: Family, random: &mut Bytes) -> Case {
         OpCode::Softmax => softmax(family, random),
         OpCode::Transpose => transpose(family, random),
         OpCode::Table => table(family, random),
+        OpCode::Mul => single_kernel_cases::mul(family, random),
+        OpCode::PRelu => single_kernel_cases::prelu(family, random),
+        OpCode::MatMul => single_kernel_cases::mat_mul(family, random),
+        OpCode::LayerNorm => single_kernel_cases::layer_norm(family, random),
+        OpCode::Constant => single_kernel_cases::constant(family, random),
+        OpCode::Gather => single_kernel_cases::gather(family, random),
+        OpCode::ResizeLinear => single_kernel_cases::resize_linear(family, random),
+        OpCode::ArgMax => single_kernel_cases::arg_max(family, random),
     }
 }
 

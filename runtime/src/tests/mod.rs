@@ -7,4 +7,5 @@ mod hostile;
 mod model;
 pub(crate) mod random;
 mod reader;
+mod single_kernel_cases;
 mod window_cases;

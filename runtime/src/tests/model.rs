@@ -39,4 +39,12 @@ operators! {
     softmax_follows_its_formula: Softmax,
     transpose_follows_its_formula: Transpose,
     table_follows_its_formula: Table,
+    mul_follows_its_formula: Mul,
+    prelu_follows_its_formula: PRelu,
+    mat_mul_follows_its_formula: MatMul,
+    layer_norm_follows_its_formula: LayerNorm,
+    constant_follows_its_formula: Constant,
+    gather_follows_its_formula: Gather,
+    resize_linear_follows_its_formula: ResizeLinear,
+    arg_max_follows_its_formula: ArgMax,
 }

@@ -9,6 +9,8 @@ mod fully_connected;
 mod mean;
 mod movement;
 mod pool2d;
+mod product;
+mod rows;
 mod sum;
 
 pub(crate) use conv2d::conv2d;
@@ -16,7 +18,9 @@ pub(crate) use depthwise_conv2d::depthwise_conv2d;
 pub(crate) use elementwise::{add, softmax, table};
 pub(crate) use fully_connected::fully_connected;
 pub(crate) use mean::mean;
-pub(crate) use movement::{concat, pad, transpose};
+pub(crate) use movement::{concat, gather, pad, resize_linear, transpose};
 #[cfg(any(kernels_helium, kernels_neon, test))]
 pub(in crate::kernels) use pool2d::average;
 pub(crate) use pool2d::{average_pool2d, max_pool2d};
+pub(crate) use product::{mat_mul, mul};
+pub(crate) use rows::{arg_max, layer_norm, prelu};
