@@ -4,8 +4,9 @@
 //! whatever the family of the plan.
 
 use still8::format::{
-    AddParams, ChannelRecord, ConcatParams, Conv2dParams, DataType, FullyConnectedParams, MeanParams, OpCode,
-    PadParams, Pool2dParams, TransposeParams,
+    AddParams, ArgMaxParams, ChannelRecord, ConcatParams, Conv2dParams, DataType, FullyConnectedParams,
+    LayerNormParams, MatMulParams, MeanParams, MulParams, NormRecord, OpCode, PReluParams, PadParams,
+    Pool2dParams, TapRecord, TransposeParams,
 };
 
 use crate::quantization::Quantization;
@@ -90,6 +91,28 @@ pub enum Kind {
     Table {
         table: Vec<i8>,
     },
+    Mul(MulParams),
+    PRelu {
+        params: PReluParams,
+        slopes: Vec<i32>,
+    },
+    MatMul(MatMulParams),
+    LayerNorm {
+        params: LayerNormParams,
+        channels: Vec<NormRecord>,
+    },
+    Constant {
+        contents: Vec<i8>,
+    },
+    Gather {
+        axis: u8,
+        indices: Vec<u16>,
+    },
+    ResizeLinear {
+        rows: Vec<TapRecord>,
+        columns: Vec<TapRecord>,
+    },
+    ArgMax(ArgMaxParams),
 }
 
 impl Kind {
@@ -108,12 +131,20 @@ impl Kind {
             Self::Softmax { .. } => OpCode::Softmax,
             Self::Transpose(_) => OpCode::Transpose,
             Self::Table { .. } => OpCode::Table,
+            Self::Mul(_) => OpCode::Mul,
+            Self::PRelu { .. } => OpCode::PRelu,
+            Self::MatMul(_) => OpCode::MatMul,
+            Self::LayerNorm { .. } => OpCode::LayerNorm,
+            Self::Constant { .. } => OpCode::Constant,
+            Self::Gather { .. } => OpCode::Gather,
+            Self::ResizeLinear { .. } => OpCode::ResizeLinear,
+            Self::ArgMax(_) => OpCode::ArgMax,
         }
     }
 
     /// Whether the output may take the place of an input in the arena.
     pub fn runs_in_place(&self) -> bool {
-        matches!(self, Self::Add(_) | Self::Table { .. })
+        matches!(self, Self::Add(_) | Self::Mul(_) | Self::PRelu { .. } | Self::Table { .. })
     }
 
     /// The weights, empty for operators that have none.
@@ -225,6 +256,7 @@ impl Network {
                 output * params.kernel.iter().map(|&k| u64::from(k)).product::<u64>()
             }
             Kind::FullyConnected { weights, .. } => weights.len() as u64,
+            Kind::MatMul(_) => output * self.tensors[op.inputs[0]].shape[3] as u64,
             _ => 0,
         }
     }

@@ -280,7 +280,33 @@ pub enum OpCode {
     ArgMax = 19,
 }
 
-/// Every [`OpCode`] is below this: the length of an operator table.
+impl OpCode {
+    /// Every operator, by number.
+    pub const ALL: [Self; OP_CODES] = [
+        Self::Conv2d,
+        Self::DepthwiseConv2d,
+        Self::FullyConnected,
+        Self::Add,
+        Self::AveragePool2d,
+        Self::MaxPool2d,
+        Self::Mean,
+        Self::Pad,
+        Self::Concat,
+        Self::Softmax,
+        Self::Transpose,
+        Self::Table,
+        Self::Mul,
+        Self::PRelu,
+        Self::MatMul,
+        Self::LayerNorm,
+        Self::Constant,
+        Self::Gather,
+        Self::ResizeLinear,
+        Self::ArgMax,
+    ];
+}
+
+/// Number of [`OpCode`]s.
 pub const OP_CODES: usize = 20;
 
 /// Direction of a graph input or output.

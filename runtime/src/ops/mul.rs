@@ -10,8 +10,8 @@ use crate::ops::check::{check_activation, check_channels};
 ///
 /// `channel` scales by s_a · s_b ⁄ s_out; its bias is 0.
 ///
-/// **Shapes**: a's is the output's; b has the same size or 1 on every axis. The output may be the very place of a; it
-/// shares no byte with b.
+/// **Shapes**: a's is the output's; b has the same size or 1 on every axis. The output may be the very place of an
+/// input of its shape; it shares no byte with a b of another.
 pub struct Mul;
 
 impl Operator for Mul {
@@ -33,6 +33,9 @@ impl Operator for Mul {
             return Err(OpFault::Shape);
         }
         check_in_place(&a.range(), &output.range())?;
+        if b.shape() == output.shape() {
+            return check_in_place(&b.range(), &output.range());
+        }
         check_disjoint(&[b.range(), 0..0, output.range()])
     }
 

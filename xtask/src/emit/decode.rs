@@ -3,8 +3,8 @@
 use bytemuck::{AnyBitPattern, pod_read_unaligned};
 use still8::Plan;
 use still8::format::{
-    ChannelRecord, Conv2dParams, DataRef, DataType, FullyConnectedParams, OpCode, OpRecord, SoftmaxParams,
-    TableParams,
+    ChannelRecord, ConstantParams, Conv2dParams, DataRef, DataType, FullyConnectedParams, GatherParams,
+    LayerNormParams, OpCode, OpRecord, PReluParams, ResizeLinearParams, SoftmaxParams, TableParams,
 };
 
 use crate::network::{Golden, Kind, Network, Op, Port, Tensor};
@@ -83,63 +83,82 @@ fn data<T: AnyBitPattern>(plan: &Plan<'_>, data: DataRef) -> Vec<T> {
 
 const NOTHING: DataRef = DataRef { offset: 0, bytes: 0 };
 
-/// The operator with its packed weights; `None` for one that this compiler does not write.
+/// The operator with its packed weights; `None` for an unknown one.
 fn kind(plan: &Plan<'_>, op: &OpRecord) -> Option<Kind> {
-    let code = |code: OpCode| op.op == code as u16;
     let conv = || {
         let params: Conv2dParams = read(plan, op);
         let weights = data(plan, params.weights);
         let channels: Vec<ChannelRecord> = data(plan, params.channels);
         (Conv2dParams { weights: NOTHING, channels: NOTHING, scratch: NOTHING, ..params }, weights, channels)
     };
-    Some(if code(OpCode::Conv2d) {
-        let (params, weights, channels) = conv();
-        Kind::Conv2d { params, weights, channels }
-    } else if code(OpCode::DepthwiseConv2d) {
-        let (params, weights, channels) = conv();
-        Kind::DepthwiseConv2d { params, weights, channels }
-    } else if code(OpCode::FullyConnected) {
-        let params: FullyConnectedParams = read(plan, op);
-        let (weights, channels) = (data(plan, params.weights), data(plan, params.channels));
-        Kind::FullyConnected {
-            params: FullyConnectedParams { weights: NOTHING, channels: NOTHING, ..params },
-            weights,
-            channels,
+    let code = OpCode::ALL.into_iter().find(|&code| code as u16 == op.op)?;
+    Some(match code {
+        OpCode::Conv2d => {
+            let (params, weights, channels) = conv();
+            Kind::Conv2d { params, weights, channels }
         }
-    } else if code(OpCode::Add) {
-        Kind::Add(read(plan, op))
-    } else if code(OpCode::AveragePool2d) {
-        Kind::AveragePool2d(read(plan, op))
-    } else if code(OpCode::MaxPool2d) {
-        Kind::MaxPool2d(read(plan, op))
-    } else if code(OpCode::Mean) {
-        Kind::Mean(read(plan, op))
-    } else if code(OpCode::Pad) {
-        Kind::Pad(read(plan, op))
-    } else if code(OpCode::Concat) {
-        Kind::Concat(read(plan, op))
-    } else if code(OpCode::Transpose) {
-        Kind::Transpose(read(plan, op))
-    } else if code(OpCode::Softmax) {
-        Kind::Softmax { table: data(plan, read::<SoftmaxParams>(plan, op).table) }
-    } else if code(OpCode::Table) {
-        Kind::Table { table: data(plan, read::<TableParams>(plan, op).table) }
-    } else {
-        return None;
+        OpCode::DepthwiseConv2d => {
+            let (params, weights, channels) = conv();
+            Kind::DepthwiseConv2d { params, weights, channels }
+        }
+        OpCode::FullyConnected => {
+            let params: FullyConnectedParams = read(plan, op);
+            let (weights, channels) = (data(plan, params.weights), data(plan, params.channels));
+            Kind::FullyConnected {
+                params: FullyConnectedParams { weights: NOTHING, channels: NOTHING, ..params },
+                weights,
+                channels,
+            }
+        }
+        OpCode::Add => Kind::Add(read(plan, op)),
+        OpCode::AveragePool2d => Kind::AveragePool2d(read(plan, op)),
+        OpCode::MaxPool2d => Kind::MaxPool2d(read(plan, op)),
+        OpCode::Mean => Kind::Mean(read(plan, op)),
+        OpCode::Pad => Kind::Pad(read(plan, op)),
+        OpCode::Concat => Kind::Concat(read(plan, op)),
+        OpCode::Transpose => Kind::Transpose(read(plan, op)),
+        OpCode::Softmax => Kind::Softmax { table: data(plan, read::<SoftmaxParams>(plan, op).table) },
+        OpCode::Table => Kind::Table { table: data(plan, read::<TableParams>(plan, op).table) },
+        OpCode::Mul => Kind::Mul(read(plan, op)),
+        OpCode::PRelu => {
+            let params: PReluParams = read(plan, op);
+            Kind::PRelu {
+                slopes: data(plan, params.slopes),
+                params: PReluParams { slopes: NOTHING, ..params },
+            }
+        }
+        OpCode::MatMul => Kind::MatMul(read(plan, op)),
+        OpCode::LayerNorm => {
+            let params: LayerNormParams = read(plan, op);
+            let channels = data(plan, params.channels);
+            Kind::LayerNorm { params: LayerNormParams { channels: NOTHING, ..params }, channels }
+        }
+        OpCode::Constant => {
+            Kind::Constant { contents: data(plan, read::<ConstantParams>(plan, op).contents) }
+        }
+        OpCode::Gather => {
+            let params: GatherParams = read(plan, op);
+            Kind::Gather { axis: params.axis, indices: data(plan, params.indices) }
+        }
+        OpCode::ResizeLinear => {
+            let params: ResizeLinearParams = read(plan, op);
+            Kind::ResizeLinear { rows: data(plan, params.rows), columns: data(plan, params.columns) }
+        }
+        OpCode::ArgMax => Kind::ArgMax(read(plan, op)),
     })
 }
 
 /// Cuts the packed weights, which a family may have filled up, to the number that the shapes say.
 fn shrink_weights(network: &Network, op: &mut Op) {
-    let input = &network.tensors[op.inputs[0]];
+    let input = || &network.tensors[op.inputs[0]];
     let output = &network.tensors[op.output];
     let window = |params: &Conv2dParams| usize::from(params.kernel[0]) * usize::from(params.kernel[1]);
     let count = match &op.kind {
         Kind::Conv2d { params, .. } => {
-            output.shape[3] * window(params) * input.shape[3] / params.groups as usize
+            output.shape[3] * window(params) * input().shape[3] / params.groups as usize
         }
         Kind::DepthwiseConv2d { params, .. } => output.shape[3] * window(params),
-        Kind::FullyConnected { .. } => input.len() * output.len(),
+        Kind::FullyConnected { .. } => input().len() * output.len(),
         _ => return,
     };
     set_weights(&mut op.kind, vec![0; count]);

@@ -5,9 +5,9 @@ mod decode;
 use bytemuck::{Pod, bytes_of, cast_slice};
 use still8::Plan;
 use still8::format::{
-    ALIGNMENT, ChannelRecord, DataRef, FORMAT_VERSION, Family, GoldenHeader, Header, IoRecord, MAGIC,
-    MAX_RANK, OpRecord, SECTION_REQUIRED, SectionRecord, SoftmaxParams, StrRef, TableParams, TensorRecord,
-    io_kind, section,
+    ALIGNMENT, ChannelRecord, ConstantParams, DataRef, FORMAT_VERSION, Family, GatherParams, GoldenHeader,
+    Header, IoRecord, LayerNormParams, MAGIC, MAX_RANK, OpRecord, PReluParams, ResizeLinearParams,
+    SECTION_REQUIRED, SectionRecord, SoftmaxParams, StrRef, TableParams, TensorRecord, io_kind, section,
 };
 use still8::plan::checksum;
 use still8_validation::{Failure, Result};
@@ -274,6 +274,29 @@ impl Writer {
                 let table = self.blob(cast_slice(table))?;
                 self.record(&TableParams { table })
             }
+            Kind::Mul(params) => self.record(params),
+            Kind::PRelu { params, slopes } => {
+                let slopes = self.blob(cast_slice(slopes))?;
+                self.record(&PReluParams { slopes, ..*params })
+            }
+            Kind::MatMul(params) => self.record(params),
+            Kind::LayerNorm { params, channels } => {
+                let channels = self.blob(cast_slice(channels))?;
+                self.record(&LayerNormParams { channels, ..*params })
+            }
+            Kind::Constant { contents } => {
+                let contents = self.blob(cast_slice(contents))?;
+                self.record(&ConstantParams { contents })
+            }
+            Kind::Gather { axis, indices } => {
+                let indices = self.blob(cast_slice(indices))?;
+                self.record(&GatherParams { indices, axis: *axis, reserved: [0; 3] })
+            }
+            Kind::ResizeLinear { rows, columns } => {
+                let (rows, columns) = (self.blob(cast_slice(rows))?, self.blob(cast_slice(columns))?);
+                self.record(&ResizeLinearParams { rows, columns })
+            }
+            Kind::ArgMax(params) => self.record(params),
         }
     }
 

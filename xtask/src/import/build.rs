@@ -92,8 +92,9 @@ fn step(call: &mut Call<'_>, complained: bool) -> Result<()> {
         call.scope.poison(node, constant);
         return Ok(());
     }
-    if let Some(extra) =
-        node.output.iter().skip(1).find(|name| !name.is_empty() && call.scope.reads(name) > 0)
+    if node.op_type != "Split"
+        && let Some(extra) =
+            node.output.iter().skip(1).find(|name| !name.is_empty() && call.scope.reads(name) > 0)
     {
         return refuse(format!("its further output `{extra}` is used"));
     }
@@ -128,9 +129,6 @@ fn step_behind_unknown(call: &mut Call<'_>, constants: &[usize], constant: bool)
     };
     if let Some(i) = constants.iter().find(|&&i| activation(i)) {
         return refuse(format!("input {i} (`{}`) must be constant", call.input_name(*i).unwrap_or_default()));
-    }
-    if call.node.op_type == "MatMul" && activation(0) && activation(1) {
-        return super::ops::dense::refuse_activations();
     }
     call.scope.poison(call.node, constant);
     Ok(())

@@ -108,6 +108,11 @@ impl<'a> Call<'a> {
         self.scope.graph.values[id].shape.clone()
     }
 
+    /// Whether input `i` is constant.
+    pub fn is_constant(&self, i: usize) -> bool {
+        matches!(self.operand(i), Some(Operand::Constant(_)))
+    }
+
     fn constant(&self, i: usize) -> Result<Option<std::rc::Rc<Constant>>> {
         match self.operand(i) {
             Some(Operand::Constant(constant)) => Ok(Some(constant)),
@@ -190,10 +195,16 @@ impl<'a> Call<'a> {
 
     /// Adds the node that computes the output.
     pub fn emit(&mut self, op: Op, inputs: Vec<ValueId>, shape: Vec<usize>) -> Result<()> {
-        let output = self.scope.add_value(self.output_name(), shape)?;
-        let name = if self.node.name.is_empty() { self.output_name() } else { &self.node.name };
+        self.emit_output(0, op, inputs, shape)
+    }
+
+    /// Adds a node that computes output `i`, which has a name.
+    pub fn emit_output(&mut self, i: usize, op: Op, inputs: Vec<ValueId>, shape: Vec<usize>) -> Result<()> {
+        let output_name = self.node.output.get(i).map_or("", String::as_str);
+        let output = self.scope.add_value(output_name, shape)?;
+        let name = if self.node.name.is_empty() || i > 0 { output_name } else { &self.node.name };
         self.scope.add_node(name.to_owned(), op, inputs, output);
-        self.bind_output(output);
+        self.bind_output(output_name, output);
         Ok(())
     }
 
@@ -205,16 +216,16 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Binds the output's name to a value; to its integers where the node moves integers.
-    fn bind_output(&mut self, output: ValueId) {
+    /// Binds an output's name to a value; to its integers where the node moves integers.
+    fn bind_output(&mut self, name: &str, output: ValueId) {
         let Some(Operand::Integers(input)) = self.operand(0) else {
-            return self.scope.bind(self.output_name(), Operand::Activation(output));
+            return self.scope.bind(name, Operand::Activation(output));
         };
-        if let Some(kind) = self.input_name(0).and_then(|name| self.scope.integer_type(name)) {
-            self.scope.set_integer_type(self.output_name(), kind);
+        if let Some(kind) = self.input_name(0).and_then(|input| self.scope.integer_type(input)) {
+            self.scope.set_integer_type(name, kind);
         }
         self.scope.graph.values[output].given = self.scope.graph.values[input].given.clone();
-        self.scope.bind(self.output_name(), Operand::Integers(output));
+        self.scope.bind(name, Operand::Integers(output));
     }
 
     /// The quantization that the file gives to the weights of input `i`, whose `count` output channels lie along `axis`.

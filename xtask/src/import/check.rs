@@ -94,16 +94,14 @@ fn rewrite(operator: &str) -> Option<&'static str> {
             "dynamic quantization has no fixed scales: quantize the float model here, or statically in QDQ form \
              (onnxruntime.quantization.quantize_static with QuantFormat.QDQ)"
         }
-        "PRelu" | "Selu" | "Celu" | "Swish" | "Mish" | "ThresholdedRelu" => {
+        "Selu" | "Celu" | "Mish" | "ThresholdedRelu" => {
             "train the student with LeakyRelu, HardSwish, Gelu or Relu instead"
         }
-        "InstanceNormalization" | "LayerNormalization" | "GroupNormalization" | "LRN" | "LpNormalization" => {
+        "InstanceNormalization" | "GroupNormalization" | "LRN" | "LpNormalization" => {
             "train the student with BatchNormalization, which folds into the layer before"
         }
         "If" | "Loop" | "Scan" => "export without control flow, by tracing, or run onnxsim over the file",
         "LSTM" | "GRU" | "RNN" => "use convolutions along the time axis instead",
-        "ConvTranspose" | "Resize" | "Upsample" => "no upsampling is supported: end the student before it",
-        "Sum" => "write a Sum of two values as Add",
         "LogSoftmax" => "end the model at the logits or with Softmax",
         "Einsum" => "write it as MatMul or Gemm",
         _ => return None,

@@ -7,7 +7,7 @@ use super::call::{Call, bad, refuse};
 use super::constant::{Constant, read_tensor};
 use super::quantized;
 use super::scope::Operand;
-use super::shapes::{axis, flattened, permutation, reshaped, squeezed, unsqueezed};
+use super::shapes::{axis, flattened, permutation, reshaped, sizes, squeezed, unsqueezed};
 
 mod arithmetic;
 
@@ -25,12 +25,18 @@ pub fn knows(operator: &str) -> bool {
             | "ConstantOfShape"
             | "DequantizeLinear"
             | "Div"
+            | "Equal"
+            | "Expand"
             | "Flatten"
             | "Gather"
             | "Identity"
+            | "Max"
+            | "Min"
+            | "Mod"
             | "Mul"
             | "Neg"
             | "QuantizeLinear"
+            | "Range"
             | "Reshape"
             | "Shape"
             | "Slice"
@@ -39,6 +45,7 @@ pub fn knows(operator: &str) -> bool {
             | "Sub"
             | "Transpose"
             | "Unsqueeze"
+            | "Where"
     )
 }
 
@@ -106,6 +113,12 @@ pub fn fold(call: &mut Call<'_>) -> Result<Constant> {
         "Slice" => slice(call, input(0)?),
         "Cast" => cast(call, input(0)?),
         "ConstantOfShape" => constant_of_shape(call),
+        "Expand" => {
+            let target = sizes(&call.integers(1)?.unwrap_or_default(), "target shape")?;
+            arithmetic::expand(input(0)?, &target)
+        }
+        "Range" => arithmetic::range(input(0)?, input(1)?, input(2)?),
+        "Where" => arithmetic::select(input(0)?, input(1)?, input(2)?),
         "Neg" => arithmetic::negate(input(0)?),
         "Sqrt" => arithmetic::square_root(input(0)?),
         operator => arithmetic::binary(operator, input(0)?, input(1)?),
@@ -216,6 +229,8 @@ fn cast(call: &Call<'_>, x: Constant) -> Result<Constant> {
                 float => float,
             })
         }
+        (Some(DataType::Bool), Constant::Float(x)) => Ok(Constant::Int(x.mapv(|x| i64::from(x != 0.0)))),
+        (Some(DataType::Bool), Constant::Int(x)) => Ok(Constant::Int(x.mapv(|x| i64::from(x != 0)))),
         (Some(DataType::Int64 | DataType::Int32), x) => Ok(match x {
             Constant::Float(x) => Constant::Int(x.mapv(|x| x as i64)),
             int => int,
@@ -227,7 +242,7 @@ fn cast(call: &Call<'_>, x: Constant) -> Result<Constant> {
 }
 
 fn constant_of_shape(call: &Call<'_>) -> Result<Constant> {
-    let shape = super::shapes::sizes(&call.integers(0)?.unwrap_or_default(), "shape")?;
+    let shape = sizes(&call.integers(0)?.unwrap_or_default(), "shape")?;
     arithmetic::check_size(&shape)?;
     let value = match call.tensor("value")? {
         Some(tensor) => read_tensor(tensor, call.folder)?,

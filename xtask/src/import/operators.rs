@@ -50,6 +50,7 @@ impl Operator {
 pub const OPERATORS: &[Operator] = &[
     operator("Abs", &[], &[], ops::map::abs),
     operator("Add", &[], &[], ops::arithmetic::add),
+    operator("ArgMax", &["axis", "keepdims", "select_last_index"], &[], ops::reduce::arg_max),
     operator(
         "AveragePool",
         &["auto_pad", "ceil_mode", "count_include_pad", "dilations", "kernel_shape", "pads", "strides"],
@@ -64,6 +65,7 @@ pub const OPERATORS: &[Operator] = &[
         ops::normalization::batch,
     )
     .fixed(&[("spatial", Fixed::Int(1)), ("training_mode", Fixed::Int(0))]),
+    operator("Cast", &["round_mode", "saturate", "to"], &[], ops::reshape::cast),
     operator("Clip", &["max", "min"], &[1, 2], ops::clip::clip),
     operator("Concat", &["axis"], &[], ops::concat::concat),
     operator(
@@ -71,6 +73,21 @@ pub const OPERATORS: &[Operator] = &[
         &["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"],
         &[1, 2],
         ops::conv::conv,
+    ),
+    operator(
+        "ConvTranspose",
+        &[
+            "auto_pad",
+            "dilations",
+            "group",
+            "kernel_shape",
+            "output_padding",
+            "output_shape",
+            "pads",
+            "strides",
+        ],
+        &[1, 2],
+        ops::conv_transpose::conv_transpose,
     ),
     operator("DepthToSpace", &["blocksize", "mode"], &[], ops::depth::to_space),
     operator(
@@ -80,22 +97,25 @@ pub const OPERATORS: &[Operator] = &[
         quantized::dequantize_linear,
     )
     .fixed(&[("block_size", Fixed::Int(0))]),
-    operator("Div", &[], &[1], ops::arithmetic::div),
+    operator("Div", &[], &[], ops::arithmetic::div),
     operator("Dropout", &["ratio", "seed"], &[1, 2], ops::reshape::dropout),
     operator("Elu", &["alpha"], &[], ops::map::elu),
     operator("Erf", &[], &[], ops::map::erf),
     operator("Exp", &[], &[], ops::map::exp),
+    operator("Expand", &[], &[1], ops::movement::expand),
     operator("Flatten", &["axis"], &[], ops::reshape::flatten),
+    operator("Gather", &["axis"], &[1], ops::movement::gather),
     operator("Gelu", &["approximate"], &[], ops::map::gelu),
-    operator("Gemm", &["alpha", "beta", "transA", "transB"], &[1, 2], ops::dense::gemm)
-        .fixed(&[("transA", Fixed::Int(0))]),
+    operator("Gemm", &["alpha", "beta", "transA", "transB"], &[], ops::dense::gemm),
     operator("GlobalAveragePool", &[], &[], ops::pool::global_average),
     operator("GlobalMaxPool", &[], &[], ops::pool::global_max),
     operator("HardSigmoid", &["alpha", "beta"], &[], ops::map::hard_sigmoid),
     operator("HardSwish", &[], &[], ops::map::hard_swish),
     operator("Identity", &[], &[], ops::reshape::identity),
+    operator("LayerNormalization", &["axis", "epsilon", "stash_type"], &[1, 2], ops::normalization::layer),
     operator("LeakyRelu", &["alpha"], &[], ops::map::leaky_relu),
     operator("MatMul", &[], &[], ops::dense::mat_mul),
+    operator("Max", &[], &[], ops::clip::max),
     operator(
         "MaxPool",
         &["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"],
@@ -103,10 +123,11 @@ pub const OPERATORS: &[Operator] = &[
         ops::pool::max,
     )
     .fixed(&[("dilations", Fixed::Ones), ("storage_order", Fixed::Int(0))]),
+    operator("Min", &[], &[], ops::clip::min),
     operator("Mul", &[], &[], ops::arithmetic::mul),
     operator("Neg", &[], &[], ops::arithmetic::neg),
-    operator("Pad", &["mode", "pads", "value"], &[1, 2, 3], ops::pad::pad)
-        .fixed(&[("mode", Fixed::Text("constant"))]),
+    operator("PRelu", &[], &[1], ops::arithmetic::prelu),
+    operator("Pad", &["mode", "pads", "value"], &[1, 2, 3], ops::pad::pad),
     operator("Pow", &[], &[1], ops::map::pow),
     operator(
         "QLinearConv",
@@ -128,14 +149,41 @@ pub const OPERATORS: &[Operator] = &[
     operator("ReduceSum", &["axes", "keepdims", "noop_with_empty_axes"], &[1], ops::reduce::sum),
     operator("Relu", &[], &[], ops::clip::relu),
     operator("Reshape", &["allowzero"], &[1], ops::reshape::reshape),
+    operator(
+        "Resize",
+        &[
+            "antialias",
+            "axes",
+            "coordinate_transformation_mode",
+            "cubic_coeff_a",
+            "exclude_outside",
+            "extrapolation_value",
+            "keep_aspect_ratio_policy",
+            "mode",
+            "nearest_mode",
+        ],
+        &[1, 2, 3],
+        ops::resize::resize,
+    )
+    .fixed(&[
+        ("antialias", Fixed::Int(0)),
+        ("exclude_outside", Fixed::Int(0)),
+        ("keep_aspect_ratio_policy", Fixed::Text("stretch")),
+    ]),
     operator("Sigmoid", &[], &[], ops::map::sigmoid),
+    operator("Slice", &["axes", "ends", "starts"], &[1, 2, 3, 4], ops::movement::slice),
     operator("Softmax", &["axis"], &[], ops::softmax::softmax),
     operator("Softplus", &[], &[], ops::map::softplus),
     operator("SpaceToDepth", &["blocksize"], &[], ops::depth::to_depth),
+    operator("Split", &["axis", "num_outputs", "split"], &[1], ops::movement::split),
     operator("Sqrt", &[], &[], ops::map::sqrt),
     operator("Squeeze", &["axes"], &[1], ops::reshape::squeeze),
     operator("Sub", &[], &[], ops::arithmetic::sub),
+    operator("Sum", &[], &[], ops::arithmetic::sum),
+    operator("Swish", &["alpha"], &[], ops::map::swish),
     operator("Tanh", &[], &[], ops::map::tanh),
+    operator("Tile", &[], &[1], ops::movement::tile),
     operator("Transpose", &["perm"], &[], ops::transpose::transpose),
+    operator("Upsample", &["mode", "scales"], &[1], ops::resize::resize),
     operator("Unsqueeze", &["axes"], &[1], ops::reshape::unsqueeze),
 ];

@@ -131,3 +131,22 @@ pub fn permutation(given: Option<&[i64]>, rank: usize) -> Result<Vec<usize>> {
     axes(given, rank)?;
     given.iter().map(|&i| axis(i, rank)).collect()
 }
+
+/// The shape of an operation on two values by elements: equal sizes, or 1 on either side, from the last axis on.
+///
+/// # Errors
+/// [`Failure::Data`] if they do not fit.
+pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
+    let rank = a.len().max(b.len());
+    let size = |shape: &[usize], axis: usize| match (axis + shape.len()).checked_sub(rank) {
+        Some(at) => shape[at],
+        None => 1,
+    };
+    let joined = (0..rank).map(|axis| match (size(a, axis), size(b, axis)) {
+        (a, b) if a == b || b == 1 => Some(a),
+        (1, b) => Some(b),
+        _ => None,
+    });
+    let joined: Option<_> = joined.collect();
+    joined.ok_or_else(|| Failure::Data(format!("shapes {a:?} and {b:?} do not fit each other")))
+}

@@ -18,17 +18,26 @@ pub fn window(call: &Call<'_>, kernel: &[usize], spatial: &[usize]) -> Result<(W
     let strides = positive(call, "strides", rank)?;
     let dilations = positive(call, "dilations", rank)?;
     let reach: Vec<_> = kernel.iter().zip(&dilations).map(|(k, d)| (k - 1) * d + 1).collect();
-    let pads = pads(call, &reach, &strides, spatial)?;
+    let mut pads = pads(call, &reach, &strides, spatial)?;
+    let ceil = call.int("ceil_mode")?.unwrap_or(0) != 0;
     let mut output = Vec::with_capacity(rank);
     for axis in 0..rank {
         let padded = spatial[axis] + pads[axis] + pads[axis + rank];
         let Some(free) = padded.checked_sub(reach[axis]) else {
             return bad(format!("the window of {} is larger than the padded input of {padded}", reach[axis]));
         };
-        if call.int("ceil_mode")?.unwrap_or(0) != 0 && free % strides[axis] != 0 {
-            return refuse("attribute ceil_mode=1 changes the output's shape; pad the input instead");
+        let mut windows = free / strides[axis] + 1;
+        // One more window hangs over the end, if it begins before the padding there.
+        if ceil && free % strides[axis] != 0 && windows * strides[axis] < spatial[axis] + pads[axis] {
+            if call.int("count_include_pad")?.unwrap_or(0) != 0 {
+                return refuse(
+                    "attribute ceil_mode=1 with count_include_pad=1 is not supported; pad the input instead",
+                );
+            }
+            pads[axis + rank] += strides[axis] - free % strides[axis];
+            windows += 1;
         }
-        output.push(free / strides[axis] + 1);
+        output.push(windows);
     }
     let pair = |values: &[usize], missing: usize| match *values {
         [w] => [missing, w],
@@ -56,7 +65,11 @@ pub fn kernel_shape(call: &Call<'_>) -> Result<Vec<usize>> {
     }
 }
 
-fn positive(call: &Call<'_>, name: &str, rank: usize) -> Result<Vec<usize>> {
+/// An attribute of one positive number for each spatial axis, 1 where it is missing.
+///
+/// # Errors
+/// If there are others.
+pub fn positive(call: &Call<'_>, name: &str, rank: usize) -> Result<Vec<usize>> {
     let Some(values) = call.ints(name)? else {
         return Ok(vec![1; rank]);
     };

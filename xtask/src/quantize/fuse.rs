@@ -22,6 +22,8 @@ fn clamps(op: &Op) -> bool {
             | Op::ScaleOffset
             | Op::Add
             | Op::Sub
+            | Op::Mul
+            | Op::BatchMatMul
             | Op::MaxPool { .. }
             | Op::AveragePool { .. }
             | Op::Reduce { reduction: Reduction::Mean | Reduction::Sum, .. }

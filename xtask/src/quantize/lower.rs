@@ -307,18 +307,23 @@ fn preferred_layout(graph: &Graph, steps: &[Fused], value: ValueId) -> Option<La
             continue;
         }
         let wanted = match &node.op {
-            Op::Conv { .. } | Op::MaxPool { .. } | Op::AveragePool { .. } | Op::ScaleOffset => {
-                Some(Layout::channels_last(shape))
-            }
+            Op::Conv { .. }
+            | Op::MaxPool { .. }
+            | Op::AveragePool { .. }
+            | Op::ScaleOffset
+            | Op::PRelu
+            | Op::Resize { .. } => Some(Layout::channels_last(shape)),
             Op::Transpose { permutation } => preferred_layout(graph, steps, step.output)
                 .and_then(|layout| layout.over(&graph.values[step.output].shape))
                 .map(|layout| layout.before_transpose(permutation, shape)),
             Op::Map(_) | Op::Clip { .. } | Op::Add | Op::Sub | Op::Mul => {
                 preferred_layout(graph, steps, step.output)
             }
-            Op::Pad { .. } => preferred_layout(graph, steps, step.output)
-                .and_then(|layout| layout.over(&graph.values[step.output].shape))
-                .map(|layout| layout.with_shape(shape)),
+            Op::Pad { .. } | Op::Gather { .. } | Op::Concat { .. } => {
+                preferred_layout(graph, steps, step.output)
+                    .and_then(|layout| layout.over(&graph.values[step.output].shape))
+                    .map(|layout| layout.with_shape(shape))
+            }
             Op::Reshape => preferred_layout(graph, steps, step.output),
             _ => None,
         };

@@ -1,24 +1,22 @@
 //! The int8 form of each operator.
 
-use still8::format::{
-    ChannelRecord, ConcatParams, Conv2dParams, DataRef, FullyConnectedParams, MeanParams, PadParams,
-    Pool2dParams,
-};
+use still8::format::{ChannelRecord, Conv2dParams, DataRef, FullyConnectedParams, MeanParams, Pool2dParams};
 
-use super::addition::add_params;
+use super::axes::Axes;
 use super::channel::{self, multiplier};
 use super::fuse::Fused;
 use super::layout::Layout;
 use super::lower::{Lowering, four};
+use super::lower_arithmetic::Pairing;
 use super::params::{SOFTMAX_OUTPUT, moves};
 use crate::graph::{Node, Op, Reduction, ValueId, Window};
 use crate::network::Kind;
 use crate::quantization::Quantization;
 
 /// Why a node has no int8 form.
-type Lowers<T = ()> = Result<T, String>;
+pub(super) type Lowers<T = ()> = Result<T, String>;
 
-const NOTHING: DataRef = DataRef { offset: 0, bytes: 0 };
+pub(super) const NOTHING: DataRef = DataRef { offset: 0, bytes: 0 };
 
 impl Lowering<'_> {
     pub(super) fn lower_step(&mut self, step: &Fused, node: &Node) -> Lowers {
@@ -38,8 +36,8 @@ impl Lowering<'_> {
             Op::ScaleOffset => self.scale_offset(step, node, activation),
             Op::Clip { low, high } => self.table(step, node, |x| x.max((*low).into()).min((*high).into())),
             Op::Map(expression) => self.table(step, node, |x| expression.apply(x)),
-            Op::Add => self.add(step, node, 1.0, activation),
-            Op::Sub => self.add(step, node, -1.0, activation),
+            Op::Add => self.pairing(step, node, Pairing::Sum(1.0), activation),
+            Op::Sub => self.pairing(step, node, Pairing::Sum(-1.0), activation),
             Op::MaxPool { window } => {
                 let params = pool(*window, false, activation)?;
                 self.pool(step, node, Kind::MaxPool2d(params))
@@ -70,7 +68,13 @@ impl Lowering<'_> {
             Op::Pad { before, value, .. } => self.pad(step, node, before, *value),
             Op::Concat { axis } => self.concat(step, node, *axis),
             Op::Softmax { axis } => self.softmax(step, node, *axis),
-            _ => Err("it has no integer form".to_owned()),
+            Op::Mul => self.pairing(step, node, Pairing::Product, activation),
+            Op::BatchMatMul => self.batch_mat_mul(step, node, activation),
+            Op::PRelu => self.prelu(step, node),
+            Op::LayerNorm { epsilon } => self.layer_norm(step, node, *epsilon),
+            Op::ArgMax { axis, last } => self.arg_max(step, node, *axis, *last),
+            Op::Gather { axis, indices } => self.gather(step, node, *axis, indices),
+            Op::Resize { rows, columns } => self.resize(step, node, rows, columns),
         }
     }
 
@@ -80,12 +84,12 @@ impl Lowering<'_> {
         step.clip.map_or((-128, 127), |(low, high)| (int8.quantize_i8(low), int8.quantize_i8(high)))
     }
 
-    fn shape(&self, value: ValueId) -> &[usize] {
+    pub(super) fn shape(&self, value: ValueId) -> &[usize] {
         &self.graph.values[value].shape
     }
 
     /// The value's tensor in a layout over exactly the axes of its shape.
-    fn over_own_axes(&mut self, value: ValueId) -> Lowers<(usize, Layout)> {
+    pub(super) fn over_own_axes(&mut self, value: ValueId) -> Lowers<(usize, Layout)> {
         let placed = self.placed(value)?;
         let shape = self.shape(value).to_vec();
         let layout = placed.layout.over(&shape).unwrap_or_else(|| Layout::identity(&shape));
@@ -94,7 +98,7 @@ impl Lowering<'_> {
     }
 
     /// Adds the output's tensor and the op.
-    fn emit(
+    pub(super) fn emit(
         &mut self,
         step: &Fused,
         node: &Node,
@@ -107,20 +111,20 @@ impl Lowering<'_> {
         self.finish(node, kind, inputs, output, step.output, layout);
     }
 
-    fn spatial_input(&mut self, value: ValueId) -> Lowers<usize> {
+    pub(super) fn spatial_input(&mut self, value: ValueId) -> Lowers<usize> {
         let layout = Layout::channels_last(self.shape(value));
         self.require(value, &layout, four(&layout.device_shape()))
     }
 
     /// Like [`Self::emit`] for an output in channels-last order.
-    fn emit_spatial(&mut self, step: &Fused, node: &Node, kind: Kind, input: usize) {
+    pub(super) fn emit_spatial(&mut self, step: &Fused, node: &Node, kind: Kind, input: usize) {
         let layout = Layout::channels_last(self.shape(step.output));
         let shape = four(&layout.device_shape());
         self.emit(step, node, kind, vec![input], shape, layout);
     }
 
     /// Contents of a constant operand, `None` where the node has no such operand.
-    fn floats(&self, node: &Node, operand: usize) -> Lowers<Option<Vec<f32>>> {
+    pub(super) fn floats(&self, node: &Node, operand: usize) -> Lowers<Option<Vec<f32>>> {
         let Some(&value) = node.inputs.get(operand) else {
             return Ok(None);
         };
@@ -260,20 +264,6 @@ impl Lowering<'_> {
         output
     }
 
-    /// a + sign · b.
-    fn add(&mut self, step: &Fused, node: &Node, sign: f64, activation: (i8, i8)) -> Lowers {
-        if self.shape(node.inputs[0]) != self.shape(node.inputs[1]) {
-            return Err("its inputs are of different shapes".to_owned());
-        }
-        let placed = self.placed(node.inputs[0])?;
-        let shape = self.network.tensors[placed.tensor].shape;
-        let other = self.require(node.inputs[1], &placed.layout, shape)?;
-        let inputs = [self.quantization(node.inputs[0]), self.quantization(node.inputs[1])];
-        let params = add_params(inputs, sign, self.quantization(step.output), activation)?;
-        self.emit(step, node, Kind::Add(params), vec![placed.tensor, other], shape, placed.layout);
-        Ok(())
-    }
-
     fn pool(&mut self, step: &Fused, node: &Node, kind: Kind) -> Lowers {
         let input = self.spatial_input(node.inputs[0])?;
         self.emit_spatial(step, node, kind, input);
@@ -290,11 +280,11 @@ impl Lowering<'_> {
         activation: (i8, i8),
     ) -> Lowers {
         let (tensor, layout) = self.over_own_axes(node.inputs[0])?;
-        let rank = layout.order().len();
-        let input = self.network.tensors[tensor].shape;
-        let first = 4usize.checked_sub(rank).ok_or("it has more than 4 axes")?;
         let device = |i: usize| axes.contains(&layout.order()[i]);
-        let mask = (0..rank).filter(|&i| device(i)).fold(0u8, |mask, i| mask | 1 << (first + i));
+        let four = Axes::of(layout.order().len(), |a, b| device(a) == device(b))?;
+        let input = four.shape(&layout.device_shape());
+        let places = layout.order().iter().zip(&four.place).filter(|(axis, _)| axes.contains(axis));
+        let mask = places.fold(0u8, |mask, (_, &place)| mask | 1 << place);
         let reduced = |i: usize| mask & (1 << i) != 0;
         let count: usize = (0..4).filter(|&i| reduced(i)).map(|i| input[i]).product();
         let shape = [0, 1, 2, 3].map(|i| if reduced(i) { 1 } else { input[i] });
@@ -308,6 +298,7 @@ impl Lowering<'_> {
         let channel = multiplier(scale, to.zero_point, bias as i32)?;
         let (activation_min, activation_max) = activation;
         let params = MeanParams { channel, axes: mask, reserved: 0, activation_min, activation_max };
+        let tensor = self.view(tensor, input);
         self.emit(step, node, Kind::Mean(params), vec![tensor], shape, layout.reduced(axes));
         Ok(())
     }
@@ -324,43 +315,6 @@ impl Lowering<'_> {
         let input = self.require(node.inputs[0], &layout, [1, 1, size(&reduced), size(&kept)])?;
         let output = Layout::identity(self.shape(step.output));
         self.emit(step, node, Kind::MaxPool2d(params), vec![input], [1, 1, 1, size(&kept)], output);
-        Ok(())
-    }
-
-    fn pad(&mut self, step: &Fused, node: &Node, before: &[usize], value: f32) -> Lowers {
-        let (input, layout) = self.over_own_axes(node.inputs[0])?;
-        let layout = layout.with_shape(self.shape(step.output));
-        let shape = four(&layout.device_shape());
-        let mut padding = [0u16; 4];
-        let first = 4usize.checked_sub(before.len()).ok_or("it has more than 4 axes")?;
-        for (i, &axis) in layout.order().iter().enumerate() {
-            padding[first + i] = narrow(before[axis])?;
-        }
-        let value = self.quantization(step.output).quantize_i8(value);
-        let params = PadParams { before: padding, value, reserved: [0; 3] };
-        self.emit(step, node, Kind::Pad(params), vec![input], shape, layout);
-        Ok(())
-    }
-
-    fn concat(&mut self, step: &Fused, node: &Node, axis: usize) -> Lowers {
-        let (_, layout) = self.over_own_axes(node.inputs[0])?;
-        let mut inputs = Vec::new();
-        for &value in &node.inputs {
-            let layout = layout.with_shape(self.shape(value));
-            let tensor = self.require(value, &layout, four(&layout.device_shape()))?;
-            inputs.push(self.requantized(
-                tensor,
-                self.quantization(value),
-                self.quantization(step.output),
-                node,
-            ));
-        }
-        let layout = layout.with_shape(self.shape(step.output));
-        let shape = four(&layout.device_shape());
-        let lead = 4usize.checked_sub(layout.order().len()).ok_or("it has more than 4 axes")?;
-        let place = layout.order().iter().position(|&a| a == axis).ok_or("its axis is out of range")?;
-        let params = ConcatParams { axis: (lead + place) as u8, reserved: [0; 3] };
-        self.emit(step, node, Kind::Concat(params), inputs, shape, layout);
         Ok(())
     }
 
@@ -395,7 +349,7 @@ impl Lowering<'_> {
 /// The window of a pointwise operator.
 const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: [0; 4] };
 
-fn narrow(value: usize) -> Lowers<u16> {
+pub(super) fn narrow(value: usize) -> Lowers<u16> {
     u16::try_from(value).map_err(|_| format!("a window parameter is {value}; at most 65535 is supported"))
 }
 

@@ -1,6 +1,7 @@
 //! Quantize: from the float graph and the ranges of its values to the int8 network.
 
 mod addition;
+mod axes;
 pub(crate) mod channel;
 pub mod evidence;
 pub(crate) mod fuse;
@@ -8,6 +9,8 @@ pub mod golden;
 pub mod isolate;
 mod layout;
 pub(crate) mod lower;
+mod lower_arithmetic;
+mod lower_movement;
 mod lower_ops;
 mod noise;
 pub(crate) mod params;

@@ -15,6 +15,9 @@ use crate::quantization::Quantization;
 pub const SOFTMAX_OUTPUT: Quantization =
     Quantization { scale: 1.0 / 256.0, zero_point: -128, dtype: DataType::Int8 };
 
+/// Quantization of an index: 0 to 255.
+const INDEX_OUTPUT: Quantization = Quantization { scale: 1.0, zero_point: -128, dtype: DataType::Int8 };
+
 /// Real range of a value, as calibration chose it.
 pub type Range = (f32, f32);
 
@@ -35,8 +38,10 @@ pub fn assign(
             extra.insert(step.output, (value, value));
         }
     }
-    let softmax = steps.iter().filter(|step| matches!(graph.nodes[step.node].op, Op::Softmax { .. }));
-    let softmax: Vec<ValueId> = softmax.map(|step| groups.find(step.output)).collect();
+    let fixed_outputs: HashMap<ValueId, Quantization> = steps
+        .iter()
+        .filter_map(|step| Some((groups.find(step.output), fixed_output(&graph.nodes[step.node].op)?)))
+        .collect();
 
     let mut merged: HashMap<ValueId, Range> = HashMap::new();
     let mut widen = |group, (low, high): Range| {
@@ -68,8 +73,8 @@ pub fn assign(
         let group = groups.find(value);
         let quantization = if let Some(given) = groups.given(graph, group) {
             given
-        } else if softmax.contains(&group) {
-            SOFTMAX_OUTPUT
+        } else if let Some(&quantization) = fixed_outputs.get(&group) {
+            quantization
         } else {
             let (low, high) = merged.get(&group).copied().unwrap_or((0.0, 0.0));
             if low == 0.0 && high == 0.0 {
@@ -80,7 +85,27 @@ pub fn assign(
         };
         params.insert(value, quantization);
     }
+    // Constants that are operands like any other have ranges of their own.
+    for step in steps {
+        let node = &graph.nodes[step.node];
+        for &input in node.inputs.iter().filter(|_| matches!(node.op, Op::Add | Op::Sub | Op::Mul)) {
+            if let Some(contents) = graph.constant(input) {
+                let bounds = |range: Range, &x: &f32| (range.0.min(x), range.1.max(x));
+                let (low, high) = contents.iter().fold((0.0, 0.0), bounds);
+                params.insert(input, Quantization::int8(low, high));
+            }
+        }
+    }
     params
+}
+
+/// The quantization of the output of an operator that fixes it.
+fn fixed_output(op: &Op) -> Option<Quantization> {
+    match op {
+        Op::Softmax { .. } => Some(SOFTMAX_OUTPUT),
+        Op::ArgMax { .. } => Some(INDEX_OUTPUT),
+        _ => None,
+    }
 }
 
 /// The groups of values that share a quantization which calibration chose: neither given by the source nor fixed by an
@@ -90,7 +115,7 @@ pub fn free_groups(graph: &Graph, steps: &[Fused]) -> Vec<Vec<ValueId>> {
     let mut found: Vec<(ValueId, Vec<ValueId>)> = Vec::new();
     let fixed: Vec<ValueId> = steps
         .iter()
-        .filter(|step| matches!(graph.nodes[step.node].op, Op::Softmax { .. }))
+        .filter(|step| fixed_output(&graph.nodes[step.node].op).is_some())
         .map(|step| step.output)
         .chain(graph.inputs.iter().copied())
         .map(|value| groups.find(value))
@@ -111,8 +136,8 @@ pub fn free_groups(graph: &Graph, steps: &[Fused]) -> Vec<Vec<ValueId>> {
 /// Whether the source file gives every value its quantization, so that there is nothing to calibrate.
 pub fn all_given(graph: &Graph, steps: &[Fused]) -> bool {
     let groups = Groups::of(graph, steps);
-    let softmax = |step: &Fused| matches!(graph.nodes[step.node].op, Op::Softmax { .. });
-    let computed = steps.iter().filter(|step| !softmax(step)).map(|step| step.output);
+    let fixed = |step: &Fused| fixed_output(&graph.nodes[step.node].op).is_some();
+    let computed = steps.iter().filter(|step| !fixed(step)).map(|step| step.output);
     graph
         .inputs
         .iter()
@@ -127,7 +152,7 @@ pub fn all_given(graph: &Graph, steps: &[Fused]) -> bool {
 fn joins(graph: &Graph, op: &Op, input: ValueId) -> bool {
     let computed = |writer: usize| {
         let writer = &graph.nodes[writer].op;
-        !moves(writer) && !matches!(writer, Op::Softmax { .. })
+        !moves(writer) && fixed_output(writer).is_none()
     };
     match op {
         Op::Concat { .. } => {
@@ -149,6 +174,8 @@ pub(crate) fn moves(op: &Op) -> bool {
             | Op::Concat { .. }
             | Op::Reshape
             | Op::Transpose { .. }
+            | Op::Gather { .. }
+            | Op::Resize { .. }
             | Op::Reduce { reduction: Reduction::Max, .. }
     )
 }

@@ -1,23 +1,19 @@
-//! MatMul with a constant on one side, and Gemm.
+//! MatMul with constant weights on one side, and Gemm; products of activations are in `batch.rs`.
 
 use ndarray::{ArrayD, Ix2};
 use still8_validation::Result;
 
 use crate::graph::Op;
 use crate::import::call::{Call, bad, refuse};
-use crate::import::scope::Operand;
+use crate::import::ops::batch;
 
-/// Why a product of two activations is refused.
-pub fn refuse_activations<T>() -> Result<T> {
-    refuse("multiplies two activations; one side must be constant weights")
-}
-
-/// x · W or W · x.
+/// x · W, W · x or x · y.
 pub fn mat_mul(call: &mut Call<'_>) -> Result<()> {
-    match (call.operand(0), call.operand(1)) {
-        (Some(Operand::Activation(_)), Some(Operand::Activation(_))) => refuse_activations(),
-        (Some(Operand::Constant(_)), _) => weights_first(call),
-        _ => weights_second(call),
+    let ranks = [0, 1].map(|i| call.weights(i).ok().flatten().map(|weights| weights.ndim()));
+    match ranks {
+        [Some(2), _] => weights_first(call),
+        [_, Some(2)] => weights_second(call),
+        _ => batch::mat_mul(call),
     }
 }
 
@@ -72,14 +68,16 @@ fn matrix(call: &Call<'_>, i: usize) -> Result<ArrayD<f32>> {
     }
 }
 
-/// α · A · B + β · C, B transposed or not.
+/// α · A · B + β · C, A and B transposed or not.
 pub fn gemm(call: &mut Call<'_>) -> Result<()> {
-    let x = call.activation(0)?;
+    if !call.is_constant(1) {
+        return batch::gemm(call);
+    }
+    let x = batch::left(call)?;
     let &[n, k] = call.shape(x).as_slice() else {
         return bad(format!("input 0 of shape {:?} is no matrix", call.shape(x)));
     };
     let alpha = call.float("alpha")?.unwrap_or(1.0);
-    let beta = call.float("beta")?.unwrap_or(1.0);
     let Ok(mut weights) = call.required_weights(1)?.into_dimensionality::<Ix2>() else {
         return bad("input 1 is no matrix");
     };
@@ -94,37 +92,38 @@ pub fn gemm(call: &mut Call<'_>) -> Result<()> {
     let weights = scaled(weights.as_standard_layout().into_owned().into_dyn(), alpha, "alpha")?;
     let given = call.given_weights(1, usize::from(!transposed), m).filter(|_| alpha == 1.0);
     let mut inputs = vec![x, call.add_weights(1, weights, given)];
-    if let Some(bias) = call.weights(2)? {
-        let bias = bias_row(bias, n, m)?;
-        let bias = scaled(bias, beta, "beta")?;
-        if beta != 0.0 {
-            inputs.push(call.add_constant(2, bias));
-        }
+    let beta = call.float("beta")?.unwrap_or(1.0);
+    if call.input_name(2).is_none() || beta == 0.0 {
+        return call.emit(Op::MatMul, inputs, vec![n, m]);
     }
-    call.emit(Op::MatMul, inputs, vec![n, m])
+    if call.is_constant(2)
+        && let Some(bias) = call.weights(2)?
+        && let Some(row) = bias_row(&bias, n, m)?
+    {
+        let bias = scaled(row, beta, "beta")?;
+        inputs.push(call.add_constant(2, bias));
+        return call.emit(Op::MatMul, inputs, vec![n, m]);
+    }
+    let product = call.emit_step("product", Op::MatMul, inputs, vec![n, m])?;
+    batch::add_c(call, product, beta)
 }
 
-/// Gemm's C as one number for each of `m` columns.
-fn bias_row(bias: ArrayD<f32>, n: usize, m: usize) -> Result<ArrayD<f32>> {
-    let shape = bias.shape().to_vec();
-    match *shape.as_slice() {
+/// Gemm's C as one number for each of `m` columns; `None` where it differs from row to row.
+fn bias_row(bias: &ArrayD<f32>, n: usize, m: usize) -> Result<Option<ArrayD<f32>>> {
+    let shape = bias.shape();
+    match *shape {
         [columns] | [1, columns] if columns == m => {}
         [] | [1] | [1, 1] => {}
-        [rows, 1] if rows == n => {
-            return refuse(format!("input 2 of shape {shape:?} differs from row to row"));
-        }
-        [rows, columns] if rows == n && columns == m => {
-            return refuse(format!("input 2 of shape {shape:?} differs from row to row"));
-        }
+        [rows, columns] if rows == n && (columns == m || columns == 1) => return Ok(None),
         _ => {
             return bad(format!("input 2 of shape {shape:?} does not fit a product of shape [{n}, {m}]"));
         }
     }
     let values: Vec<f32> = bias.iter().copied().cycle().take(m).collect();
-    Ok(ndarray::Array1::from_vec(values).into_dyn())
+    Ok(Some(ndarray::Array1::from_vec(values).into_dyn()))
 }
 
-fn scaled(weights: ArrayD<f32>, factor: f32, name: &str) -> Result<ArrayD<f32>> {
+pub(super) fn scaled(weights: ArrayD<f32>, factor: f32, name: &str) -> Result<ArrayD<f32>> {
     let scaled = if factor == 1.0 { weights } else { weights.mapv(|weight| weight * factor) };
     match scaled.iter().all(|weight| weight.is_finite()) {
         true => Ok(scaled),

@@ -87,3 +87,11 @@ pub fn pow(call: &mut Call<'_>) -> Result<()> {
         None => bad("the exponent is missing"),
     }
 }
+
+/// [`Function::Silu`], which is Swish with alpha 1.
+pub fn swish(call: &mut Call<'_>) -> Result<()> {
+    match parameter(call, "alpha", 1.0)? {
+        1.0 => emit(call, Function::Silu),
+        alpha => refuse(format!("attribute alpha={alpha} is not supported; 1 is")),
+    }
+}

@@ -1,4 +1,4 @@
-//! ReduceMean, ReduceSum and ReduceMax.
+//! ReduceMean, ReduceSum, ReduceMax and ArgMax.
 
 use still8_validation::Result;
 
@@ -41,4 +41,18 @@ fn reduce(call: &mut Call<'_>, reduction: Reduction) -> Result<()> {
         }
     }
     call.emit(Op::Reduce { reduction, axes }, vec![x], shape)
+}
+
+/// The index of the largest along an axis.
+pub fn arg_max(call: &mut Call<'_>) -> Result<()> {
+    let x = call.activation(0)?;
+    let mut shape = call.shape(x);
+    let axis = shapes::axis(call.int("axis")?.unwrap_or(0), shape.len())?;
+    let last = call.int("select_last_index")?.unwrap_or(0) != 0;
+    if call.int("keepdims")?.unwrap_or(1) == 0 {
+        shape.remove(axis);
+    } else {
+        shape[axis] = 1;
+    }
+    call.emit(Op::ArgMax { axis, last }, vec![x], shape)
 }

@@ -1,6 +1,7 @@
 //! Operators that give the same elements another shape, or the same one.
 
 use still8_validation::Result;
+use still8_validation::onnx::pb::tensor_proto::DataType;
 
 use crate::graph::Op;
 use crate::import::call::{Call, bad, refuse};
@@ -38,6 +39,22 @@ pub fn unsqueeze(call: &mut Call<'_>) -> Result<()> {
 /// x.
 pub fn identity(call: &mut Call<'_>) -> Result<()> {
     emit(call, |shape| Ok(shape.to_vec()))
+}
+
+/// x where it stays what it is: floats as floats, and an index as any integer.
+pub fn cast(call: &mut Call<'_>) -> Result<()> {
+    let x = call.activation(0)?;
+    let kind = call.int("to")?.and_then(|to| DataType::try_from(i32::try_from(to).ok()?).ok());
+    let writer = call.scope.graph.writer(x);
+    let index = writer.is_some_and(|i| matches!(call.scope.graph.nodes[i].op, Op::ArgMax { .. }));
+    match kind {
+        Some(DataType::Float) => identity(call),
+        Some(DataType::Int64 | DataType::Int32) if index => identity(call),
+        kind => {
+            let kind = kind.map_or("nothing", |kind| kind.as_str_name());
+            refuse(format!("a cast of activations to {kind} is not supported"))
+        }
+    }
 }
 
 /// x, unless it is told to drop.
