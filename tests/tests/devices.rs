@@ -22,7 +22,7 @@ use xtask::network::{Kind, Network, Op};
 
 const SAMPLES: usize = 3;
 
-const COUNTS: [(OpCode, usize); 12] = [
+const COUNTS: [(OpCode, usize); 20] = [
     (OpCode::Conv2d, 72),
     (OpCode::DepthwiseConv2d, 48),
     (OpCode::FullyConnected, 32),
@@ -35,6 +35,14 @@ const COUNTS: [(OpCode, usize); 12] = [
     (OpCode::Softmax, 16),
     (OpCode::Transpose, 20),
     (OpCode::Table, 6),
+    (OpCode::Mul, 8),
+    (OpCode::PRelu, 6),
+    (OpCode::MatMul, 8),
+    (OpCode::LayerNorm, 8),
+    (OpCode::Constant, 3),
+    (OpCode::Gather, 8),
+    (OpCode::ResizeLinear, 6),
+    (OpCode::ArgMax, 4),
 ];
 
 /// The network, its inputs and what the host makes of them.

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use still8::format::Family;
 use still8_validation::data::Dataset;
 use still8_validation::host::HostRunner;
+use still8_validation::onnx::blocks::BLOCKS;
 use still8_validation::transfer::{DeviceInputs, Transfer};
 use support::emulator_available;
 use xtask::boards::{self, Board, Core, Run};
@@ -17,6 +18,7 @@ use xtask::console::Console;
 use xtask::emit::emit;
 use xtask::emulator;
 use xtask::network::Network;
+use xtask::quantize::{Settings, Silent, Source};
 
 const QUIET: Console = Console { json: false, quiet: true };
 
@@ -27,7 +29,7 @@ const SAMPLES: usize = 3;
 type Named = (&'static str, fn(&str) -> Network);
 
 /// Every network.
-const NETWORKS: [Named; 7] = [
+const NETWORKS: [Named; 12] = [
     ("fashion", model),
     ("motion", model),
     ("kws", reference),
@@ -35,6 +37,11 @@ const NETWORKS: [Named; 7] = [
     ("ad", reference),
     ("vww", reference),
     ("sww", reference),
+    ("squeeze_and_excite", block),
+    ("u_net", block),
+    ("transformer", block),
+    ("shuffled_channels", block),
+    ("labels", block),
 ];
 
 /// A network of `models/`.
@@ -46,6 +53,14 @@ fn model(name: &str) -> Network {
 /// A network of the benchmark.
 fn reference(name: &str) -> Network {
     xtask::reference::network(name, &QUIET.progress("")).unwrap()
+}
+
+/// A block of operators that have one kernel for all cores.
+fn block(name: &str) -> Network {
+    let (_, model) = BLOCKS.iter().find(|(other, _)| *other == name).unwrap();
+    let source = Source::open(&model().write(name), &[]).unwrap();
+    let data = Dataset::random(1, &source.inputs(&Default::default()), 40);
+    source.quantize(&data, &Settings::default(), &Silent).unwrap().network
 }
 
 /// A network with samples, and what the host makes of them with the portable plan.

@@ -13,6 +13,7 @@ use still8_validation::fields::smooth;
 use still8_validation::host::HostRunner;
 use still8_validation::model::{DataKind, Model};
 use still8_validation::npy::{Array, Arrays, Values, write_npy};
+use still8_validation::onnx::blocks::BLOCKS;
 use still8_validation::{Failure, files};
 use xtask::commands::quantize::quantize_model;
 use xtask::console::Console;
@@ -31,9 +32,10 @@ const LIMIT: Duration = Duration::from_secs(600);
 
 /// Least share of equal bytes of a layer, those next to a half left out.
 const EQUAL: f64 = 0.999;
-/// Least share of samples with the same largest output. The design asks for 99.9 %, which all networks but `ic` reach: of its
-/// thousand inputs two are decided by halves, which ONNX Runtime rounds to even.
-const TOP_1: f64 = 0.998;
+/// Least share of samples with the same largest output.
+const TOP_1: f64 = 0.999;
+/// What the public `ic` reaches: 998 of its thousand inputs.
+const TOP_1_IC: f64 = 0.998;
 
 const QUIET: Console = Console { json: false, quiet: true };
 
@@ -128,7 +130,8 @@ fn check(name: &str, quantized: &Quantized, data: &Dataset, inputs: usize, pytho
     for (layer, tally) in layers.iter().zip(&tallies) {
         assert!(least(tally) >= EQUAL, "{name}, {}: {:.5} of bytes equal", layer.name, least(tally));
     }
-    assert!(same_top as f64 >= TOP_1 * inputs as f64, "{name}: {same_top} of {inputs} top-1 equal");
+    let bound = if name == "ic" { TOP_1_IC } else { TOP_1 };
+    assert!(same_top as f64 >= bound * inputs as f64, "{name}: {same_top} of {inputs} top-1 equal");
 }
 
 fn python() -> Option<Python> {
@@ -163,6 +166,18 @@ fn networks_built_in_code_equal_onnx_runtime() {
         let quantized = source.quantize(&reference.calibration(), &reference.settings(), &Silent).unwrap();
         let data = smooth(3, &source.inputs(&reference.settings().input_ranges), 100);
         check(name, &quantized, &data, 100, &python);
+    }
+}
+
+#[test]
+fn blocks_equal_onnx_runtime() {
+    let Some(python) = python() else { return };
+    for (name, block) in BLOCKS {
+        let source = Source::open(&block().write(name), &[]).unwrap();
+        let specs = source.inputs(&Default::default());
+        let quantized =
+            source.quantize(&Dataset::random(1, &specs, 40), &Settings::default(), &Silent).unwrap();
+        check(name, &quantized, &Dataset::random(2, &specs, 100), 100, &python);
     }
 }
 

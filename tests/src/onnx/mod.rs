@@ -1,6 +1,8 @@
 //! ONNX files as both the compiler's import and the float runs read them: decoding, fixed input shapes; and
 //! models built in code.
 
+#[doc(hidden)]
+pub mod blocks;
 pub mod build;
 mod pin;
 mod read;

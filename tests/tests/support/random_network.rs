@@ -3,6 +3,9 @@
 //! Extremes are drawn on purpose: zero points at the ends of int8, weights of ±127, biases that wrap, left shifts, the
 //! smallest scales, padding that swallows whole windows, channel counts that fill no vector.
 
+#[path = "random_single_kernel.rs"]
+mod single_kernel;
+
 use still8::format::{
     AddParams, ChannelRecord, ConcatParams, Conv2dParams, DataRef, FullyConnectedParams, MeanParams, OpCode,
     PadParams, Pool2dParams, TransposeParams,
@@ -145,6 +148,7 @@ impl Builder {
             OpCode::Softmax => self.softmax(),
             OpCode::Transpose => self.transpose(),
             OpCode::Table => self.table(),
+            other => self.single_kernel(other),
         }
     }
 

@@ -10,7 +10,7 @@ use still8_validation::onnx::pb::{AttributeProto, NodeProto, TensorProto};
 use still8_validation::{Failure, Result};
 
 use super::constant::Constant;
-use super::scope::{Operand, Scope};
+use super::scope::{Operand, Scales, Scope};
 use crate::graph::{Given, Op, ValueId};
 
 /// Shorthand for a node that is valid and not supported.
@@ -229,8 +229,28 @@ impl<'a> Call<'a> {
     }
 
     /// The quantization that the file gives to the weights of input `i`, whose `count` output channels lie along `axis`.
-    pub fn given_weights(&self, i: usize, axis: usize, count: usize) -> Option<Given> {
-        self.scope.scales(self.input_name(i)?)?.given(axis, count)
+    pub fn given_weights(&mut self, i: usize, axis: usize, count: usize) -> Option<Given> {
+        let scales = self.scope.scales(self.input_name(i)?)?.clone();
+        self.weights_by(&scales, axis, count)
+    }
+
+    /// `scales` as those of weights. Where the integers cannot be kept, the user is warned of what it costs
+    /// to round them again.
+    pub fn weights_by(&mut self, scales: &Scales, axis: usize, count: usize) -> Option<Given> {
+        if let Some((name, db)) = scales.asymmetric.as_ref().filter(|(_, db)| db.is_finite()) {
+            self.scope.warnings.push(format!(
+                "`{name}` holds integers outside ±127 (less the zero point), which symmetric weights cannot have: they are \
+                 rounded again, at {db:.1} dB"
+            ));
+        }
+        scales.given(axis, count)
+    }
+
+    /// Adds the constant of input `i`, an operand like any other, with the quantization that the file gives it.
+    pub fn add_operand(&mut self, i: usize, contents: ArrayD<f32>) -> ValueId {
+        let name = self.input_name(i).unwrap_or_default();
+        let given = self.scope.scales(name).and_then(Scales::operand);
+        self.add_weights(i, contents, given)
     }
 
     /// Adds the constant weights of input `i` with the quantization that the file gives them.

@@ -202,19 +202,9 @@ pub(super) struct Dequantized {
     pub contents: ArrayD<f32>,
     /// Its scales.
     pub scales: Scales,
-    /// Whether its integers serve as int8 weights, symmetric in ±127.
-    pub symmetric: bool,
-}
-
-impl Dequantized {
-    /// Its quantization as weights with `count` output channels along `axis`.
-    pub fn given(&self, axis: usize, count: usize) -> Option<Given> {
-        if self.symmetric { self.scales.given(axis, count) } else { None }
-    }
 }
 
 /// The integer constant, scale and zero point at these inputs as floats; scales lie along `axis` where there are several.
-/// Where the integers cannot be kept, the user is warned of what it costs to round them again.
 ///
 /// # Errors
 /// Where they are not constant, do not fit each other, or are not usable.
@@ -233,27 +223,26 @@ pub(super) fn dequantized(call: &mut Call<'_>, inputs: [usize; 3], axis: i64) ->
         largest = largest.max(q.saturating_abs());
         contents[i] = (q as f64 * f64::from(scale)) as f32;
     });
-    let symmetric = largest <= 127;
-    if !symmetric && matches!(integer_type(call, inputs[0]), Element::Int8 | Element::Uint8) {
-        let db = rounded_again(&contents);
-        call.scope.warnings.push(format!(
-            "`{}` holds integers outside ±127 (less the zero point), which symmetric weights cannot have: they are rounded \
-             again, at {db:.1} dB",
-            call.input_name(inputs[0]).unwrap_or_default()
-        ));
+    let narrow = matches!(integer_type(call, inputs[0]), Element::Int8 | Element::Uint8);
+    let mut scales = parameters.scales;
+    if largest > 127 {
+        let db = if narrow { rounded_again(&contents) } else { f64::INFINITY };
+        scales.asymmetric = Some((call.input_name(inputs[0]).unwrap_or_default().to_owned(), db));
     }
-    Ok(Dequantized { contents, scales: parameters.scales, symmetric })
+    Ok(Dequantized { contents, scales })
 }
 
-/// Integer constants as the floats that they stand for. What serves as int8 weights is remembered with its scales.
+/// Integer constants as the floats that they stand for, remembered with their scales.
 ///
 /// # Errors
 /// As [`fold_quantize`].
 pub fn fold_dequantize(call: &mut Call<'_>) -> Result<Constant> {
     let axis = call.int("axis")?.unwrap_or(1);
-    let Dequantized { contents, scales, symmetric } = dequantized(call, [0, 1, 2], axis)?;
-    if symmetric {
-        call.scope.set_scales(call.output_name(), scales);
+    let Dequantized { contents, scales } = dequantized(call, [0, 1, 2], axis)?;
+    let kind = integer_type(call, 0);
+    if matches!(kind, Element::Int8 | Element::Uint8) {
+        let middle = if kind == Element::Uint8 { 128 } else { 0 };
+        call.scope.set_scales(call.output_name(), Scales { middle, ..scales });
     }
     Ok(Constant::Float(contents))
 }
@@ -274,7 +263,6 @@ fn rounded_again(weights: &ArrayD<f32>) -> f64 {
 /// Scales and zero points of a constant.
 struct Parameters {
     scales: Scales,
-    zero_points: Vec<i64>,
 }
 
 impl Parameters {
@@ -303,14 +291,14 @@ impl Parameters {
         if zero_points.len() != values.len() {
             return bad(format!("{} zero points for {} scales", zero_points.len(), values.len()));
         }
-        Ok(Self { scales: Scales { values, axis: along }, zero_points })
+        Ok(Self { scales: Scales { values, axis: along, zero_points, middle: 0, asymmetric: None } })
     }
 
     /// Calls `f` with each element, its place, its scale and its zero point.
     fn for_each<T: Copy>(&self, x: &ArrayD<T>, mut f: impl FnMut(&ndarray::IxDyn, T, f32, i64)) {
         for (place, &x) in x.indexed_iter() {
             let channel = self.scales.axis.map_or(0, |axis| place[axis]);
-            f(&place, x, self.scales.values[channel], self.zero_points[channel]);
+            f(&place, x, self.scales.values[channel], self.scales.zero_points[channel]);
         }
     }
 }

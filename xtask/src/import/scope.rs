@@ -11,6 +11,7 @@ use still8_validation::{Failure, Result};
 use super::constant::Constant;
 use super::shapes::element_count;
 use crate::graph::{Given, Graph, Op, Value, ValueId};
+use crate::quantization::Quantization;
 
 /// What a name stands for.
 #[derive(Clone, Debug)]
@@ -35,15 +36,38 @@ pub struct Scales {
     pub values: Vec<f32>,
     /// The axis that they lie along.
     pub axis: Option<usize>,
+    /// Zero points, as many as scales.
+    pub zero_points: Vec<i64>,
+    /// The middle of the integers' type: 128 for uint8.
+    pub middle: i64,
+    /// Where the integers are none of symmetric weights (±127 about the zero point): their name, and the SQNR in
+    /// dB of rounding them again.
+    pub asymmetric: Option<(String, f64)>,
 }
 
 impl Scales {
     /// As those of weights whose `count` output channels lie along `axis`.
     pub fn given(&self, axis: usize, count: usize) -> Option<Given> {
         match (self.values.as_slice(), self.axis) {
+            _ if self.asymmetric.is_some() => None,
             (&[scale], _) => Some(Given::Weights(vec![scale; count])),
             (values, Some(along)) if along == axis && values.len() == count => {
                 Some(Given::Weights(values.to_vec()))
+            }
+            _ => None,
+        }
+    }
+
+    /// As that of an operand like any other.
+    pub fn operand(&self) -> Option<Given> {
+        match (self.values.as_slice(), self.zero_points.as_slice()) {
+            (&[scale], &[zero_point]) => {
+                let zero_point = i8::try_from(zero_point.checked_sub(self.middle)?).ok()?.into();
+                Some(Given::Activation(Quantization {
+                    scale,
+                    zero_point,
+                    dtype: still8::format::DataType::Int8,
+                }))
             }
             _ => None,
         }

@@ -9,7 +9,7 @@ mod writer;
 
 use still8_validation::{Failure, Result};
 
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Value, ValueId};
 use crate::quantization::Quantization;
 use crate::quantize::fuse::{Fused, fuse_activations};
 use crate::quantize::scheme::Scheme;
@@ -67,6 +67,15 @@ impl Exporter<'_> {
     fn read(&self, value: ValueId) -> String {
         let name = &self.graph.values[value].name;
         if self.graph.inputs.contains(&value) { format!("{name}_dequantized") } else { name.clone() }
+    }
+
+    /// What nodes read as an operand that may be constant: such a one is written as integers as well.
+    fn constant_or_read(&mut self, value: ValueId) -> String {
+        let Some(contents) = self.graph.constant(value) else { return self.read(value) };
+        let Value { name, shape, .. } = &self.graph.values[value];
+        let quantization = self.quantization(value);
+        let integers: Vec<i32> = contents.iter().map(|&x| quantization.quantize(x)).collect();
+        self.writer.constant(&integers_of(name), shape, quantization, &integers, &floats_of(name))
     }
 
     /// `floats` becomes the value's integers, and these become the value.

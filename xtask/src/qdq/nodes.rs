@@ -3,12 +3,13 @@
 use still8::format::DataType;
 use still8_validation::onnx::build::{float, int, ints};
 use still8_validation::onnx::pb::AttributeProto;
+use still8_validation::onnx::pb::tensor_proto::DataType as Element;
 
 use super::Exporter;
 use super::writer::Writer;
 use crate::expression::Expression;
 use crate::function::Function;
-use crate::graph::{Node, Op, Reduction, Window};
+use crate::graph::{Node, Op, Reduction, Tap, ValueId, Window};
 use crate::quantize::channel::integer_bias;
 use crate::quantize::fuse::Fused;
 
@@ -18,7 +19,7 @@ impl Exporter<'_> {
     /// The nodes that compute `output` out of the step's node, its clip apart.
     pub(super) fn node(&mut self, step: &Fused, output: &str) -> Exports {
         let node = &self.graph.nodes[step.node];
-        let x = self.read(node.inputs[0]);
+        let x = self.constant_or_read(node.inputs[0]);
         let spatial = self.graph.values[node.inputs[0]].shape.len().saturating_sub(2);
         let from = &self.graph.values[node.inputs[0]].shape;
         let to: Vec<usize> = self.graph.values[node.output].shape.clone();
@@ -47,10 +48,39 @@ impl Exporter<'_> {
             }
             Op::Clip { low, high } => self.writer.clip(&x, *low, *high, output),
             Op::Map(expression) => self.expression(expression, &x, output),
-            Op::Add | Op::Sub => {
-                let other = self.read(node.inputs[1]);
-                self.writer.node(node.op.name(), &[&x, &other], output, vec![]);
+            Op::Add | Op::Sub | Op::Mul | Op::BatchMatMul => {
+                let name = if node.op == Op::BatchMatMul { "MatMul" } else { node.op.name() };
+                let operands = [0, 1].map(|i| self.constant_or_read(node.inputs[i]));
+                self.writer.node(name, &[&operands[0], &operands[1]], output, vec![]);
             }
+            Op::PRelu => {
+                let ones = vec![1; from.len().saturating_sub(2)];
+                let slopes = self.plain(node.inputs[1], &format!("{output}_slopes"), &ones)?;
+                self.writer.node("PRelu", &[&x, &slopes], output, vec![]);
+            }
+            Op::LayerNorm { epsilon } => {
+                let scale = self.plain(node.inputs[1], &format!("{output}_scale"), &[])?;
+                let offset = self.plain(node.inputs[2], &format!("{output}_offset"), &[])?;
+                let attributes = vec![int("axis", -1), float("epsilon", *epsilon)];
+                self.writer.node("LayerNormalization", &[&x, &scale, &offset], output, attributes);
+            }
+            Op::ArgMax { axis, last } => {
+                let keep = i64::from(to.len() == from.len());
+                let attributes = vec![
+                    int("axis", *axis as i64),
+                    int("keepdims", keep),
+                    int("select_last_index", i64::from(*last)),
+                ];
+                let index = format!("{output}_index");
+                self.writer.node("ArgMax", &[&x], &index, attributes);
+                self.writer.node("Cast", &[&index], output, vec![int("to", Element::Float as i64)]);
+            }
+            Op::Gather { axis, indices } => {
+                let indices: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
+                let indices = self.writer.indices(&format!("{output}_indices"), &indices);
+                self.writer.node("Gather", &[&x, &indices], output, vec![int("axis", *axis as i64)]);
+            }
+            Op::Resize { rows, columns } => self.resize(&x, from, (rows, columns), output),
             Op::MaxPool { window } => {
                 self.writer.node("MaxPool", &[&x], output, window_attributes(window, spatial));
             }
@@ -59,20 +89,20 @@ impl Exporter<'_> {
                 attributes.push(int("count_include_pad", i64::from(*count_padding)));
                 self.writer.node("AveragePool", &[&x], output, attributes);
             }
-            Op::Reduce { reduction: Reduction::Mean, axes } => {
-                let keep = i64::from(to.len() == from.len());
-                let attributes = vec![Writer::axes(axes), int("keepdims", keep)];
-                self.writer.node("ReduceMean", &[&x], output, attributes);
-            }
             Op::Reduce { reduction, axes } => {
                 let keep = int("keepdims", i64::from(to.len() == from.len()));
-                if *reduction == Reduction::Max {
-                    self.writer.node("ReduceMax", &[&x], output, vec![Writer::axes(axes), keep]);
-                } else {
-                    let indices: Vec<i64> = axes.iter().map(|&axis| axis as i64).collect();
-                    let indices = self.writer.indices(&format!("{output}_axes"), &indices);
-                    self.writer.node("ReduceSum", &[&x, &indices], output, vec![keep]);
-                }
+                let name = match reduction {
+                    Reduction::Mean => "ReduceMean",
+                    Reduction::Max => "ReduceMax",
+                    Reduction::Sum => {
+                        // Its axes are an input since operator set 13.
+                        let indices: Vec<i64> = axes.iter().map(|&axis| axis as i64).collect();
+                        let indices = self.writer.indices(&format!("{output}_axes"), &indices);
+                        self.writer.node("ReduceSum", &[&x, &indices], output, vec![keep]);
+                        return Ok(());
+                    }
+                };
+                self.writer.node(name, &[&x], output, vec![Writer::axes(axes), keep]);
             }
             Op::Reshape => {
                 let shape: Vec<i64> = to.iter().map(|&size| size as i64).collect();
@@ -98,9 +128,43 @@ impl Exporter<'_> {
             Op::Softmax { axis } => {
                 self.writer.node("Softmax", &[&x], output, vec![int("axis", *axis as i64)]);
             }
-            _ => return Err("it cannot be written".to_owned()),
         }
         Ok(())
+    }
+
+    /// A float constant of one axis with further axes behind.
+    fn plain(&mut self, value: ValueId, name: &str, behind: &[usize]) -> Exports<String> {
+        let contents = self.graph.constant(value).ok_or("its parameters are not constant")?;
+        let shape = [contents.shape(), behind].concat();
+        Ok(self.writer.floats(name, &shape, &contents.iter().copied().collect::<Vec<_>>()))
+    }
+
+    /// Linear interpolation as products with the matrices of its shares, rounded as the plan has them: rows · x · columns.
+    fn resize(&mut self, x: &str, from: &[usize], (rows, columns): (&[Tap], &[Tap]), output: &str) {
+        let share = |tap: &Tap, i: usize| {
+            let high = (f64::from(tap.fraction) * 2048.0).round() as f32 / 2048.0;
+            let of = |index: usize, share: f32| if index == i { share } else { 0.0 };
+            of(tap.low, 1.0 - high) + of(tap.high, high)
+        };
+        let [.., width] = from else { return };
+        let matrix = |taps: &[Tap], size: usize| -> Vec<f32> {
+            taps.iter().flat_map(|tap| (0..size).map(move |i| share(tap, i))).collect()
+        };
+        let mut x = x.to_owned();
+        if let [_, _, height, _] = from {
+            let shares = matrix(rows, *height);
+            let name = self.writer.floats(&format!("{output}_rows"), &[rows.len(), *height], &shares);
+            let between = format!("{output}_between");
+            self.writer.node("MatMul", &[&name, &x], &between, vec![]);
+            x = between;
+        }
+        let shares = matrix(columns, *width);
+        let mut transposed = vec![0.0; shares.len()];
+        for (i, &share) in shares.iter().enumerate() {
+            transposed[i % width * columns.len() + i / width] = share;
+        }
+        let name = self.writer.floats(&format!("{output}_columns"), &[*width, columns.len()], &transposed);
+        self.writer.node("MatMul", &[&x, &name], output, vec![]);
     }
 
     /// The nodes of an expression of `x`.

@@ -100,6 +100,22 @@ impl Writer {
         self.node("DequantizeLinear", &[integers, &scale, &zero_point], floats, vec![]);
     }
 
+    /// An initializer of integers with one scale, and the name of its floats. What is there already is not written again.
+    pub fn constant(
+        &mut self,
+        integers: &str,
+        shape: &[usize],
+        quantization: Quantization,
+        data: &[i32],
+        floats: &str,
+    ) -> String {
+        if !self.builder.graph.initializer.iter().any(|known| known.name == integers) {
+            self.integers(integers, shape, quantization.dtype, data);
+            self.dequantize(integers, quantization, floats);
+        }
+        floats.to_owned()
+    }
+
     /// An initializer of integers with a scale for each element of `axis`, and the name of its floats.
     pub fn dequantized(
         &mut self,

@@ -123,8 +123,8 @@ impl Lowering<'_> {
             return Err(format!("it sums {k} products; at most {} are supported", ops::MatMul::MOST));
         }
         let swapped: Vec<usize> = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
-        let left = self.require(node.inputs[0], &Layout::identity(&a), [1, pairs, m, k])?;
-        let right = self.require(node.inputs[1], &Layout::permuted(&b, &swapped), [1, pairs, p, k])?;
+        let left = self.operand(node.inputs[0], &Layout::identity(&a), [1, pairs, m, k], node)?;
+        let right = self.operand(node.inputs[1], &Layout::permuted(&b, &swapped), [1, pairs, p, k], node)?;
         let to = self.quantization(step.output);
         let scale: f64 = node.inputs.iter().map(|&id| f64::from(self.quantization(id).scale)).product();
         let channel = multiplier(scale / f64::from(to.scale), to.zero_point, 0)?;

@@ -88,11 +88,17 @@ pub fn assign(
     // Constants that are operands like any other have ranges of their own.
     for step in steps {
         let node = &graph.nodes[step.node];
-        for &input in node.inputs.iter().filter(|_| matches!(node.op, Op::Add | Op::Sub | Op::Mul)) {
+        for &input in
+            node.inputs.iter().filter(|_| matches!(node.op, Op::Add | Op::Sub | Op::Mul | Op::BatchMatMul))
+        {
             if let Some(contents) = graph.constant(input) {
                 let bounds = |range: Range, &x: &f32| (range.0.min(x), range.1.max(x));
                 let (low, high) = contents.iter().fold((0.0, 0.0), bounds);
-                params.insert(input, Quantization::int8(low, high));
+                let given = match graph.values[input].given {
+                    Some(Given::Activation(given)) => given,
+                    _ => Quantization::int8(low, high),
+                };
+                params.insert(input, given);
             }
         }
     }

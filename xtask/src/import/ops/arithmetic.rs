@@ -121,11 +121,15 @@ fn affine(call: &mut Call<'_>, x: usize, coefficients: impl Fn(f32) -> (f32, f32
                 return if scale.is_finite() { scaled(call, id, (scale, offset)) } else { infinite(name, 0) };
             }
             let shape = broadcast(&shape, constant.shape())?;
-            let operand = if op == Op::Mul { constant.mapv(|c| coefficients(c).0) } else { constant };
+            let changed = op == Op::Mul && coefficients(2.0).0 != 2.0;
+            let operand = if changed { constant.mapv(|c| coefficients(c).0) } else { constant };
             if let Some(i) = operand.iter().position(|value| !value.is_finite()) {
                 return infinite(name, i);
             }
-            let operand = call.add_constant(1 - x, operand);
+            let operand = match changed {
+                true => call.add_constant(1 - x, operand),
+                false => call.add_operand(1 - x, operand),
+            };
             let operands = if x == 0 { vec![id, operand] } else { vec![operand, id] };
             return call.emit(op, operands, shape);
         }

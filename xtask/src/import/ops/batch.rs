@@ -16,7 +16,7 @@ fn operand(call: &mut Call<'_>, i: usize) -> Result<ValueId> {
         return call.activation(i);
     }
     let contents: ArrayD<f32> = call.required_weights(i)?;
-    Ok(call.add_constant(i, contents))
+    Ok(call.add_operand(i, contents))
 }
 
 /// x · y as numpy has it: vectors get an axis that the result loses again, leading axes are broadcast.

@@ -15,7 +15,7 @@ pub fn conv(call: &mut Call<'_>) -> Result<()> {
     read_input(call, 0)?;
     let weights = dequantized(call, [3, 4, 5], 0)?;
     let channels = weights.contents.shape().first().copied().unwrap_or(0);
-    let given = weights.given(0, channels);
+    let given = call.weights_by(&weights.scales, 0, channels);
     let bias = bias(call, 8, &weights.scales.values, channels)?;
     convolve(call, 3, Weights { contents: weights.contents, given }, bias)?;
     write_output(call, 6)
@@ -34,7 +34,7 @@ pub fn mat_mul(call: &mut Call<'_>) -> Result<()> {
         return bad(format!("input of shape {:?} and weights of shape [{k}, {m}]", call.shape(x)));
     }
     *last = m;
-    let given = weights.given(1, m);
+    let given = call.weights_by(&weights.scales, 1, m);
     let weights = call.add_weights(3, weights.contents, given);
     call.emit(Op::MatMul, vec![x, weights], shape)?;
     write_output(call, 6)
