@@ -128,6 +128,33 @@ impl MatrixOrder {
     }
 }
 
+/// Bytes of stored weights that are packed at a time: two words become one.
+pub const NIBBLE_BLOCK: usize = 8;
+
+/// Bytes that stored weights take at four bits each; `None` where that exceeds `usize`.
+///
+/// Weights of four bits are stored as those of eight bits that are sixteen times as large, in the order of the family, so
+/// that only the upper half of each stored byte counts. Of eight bytes, the upper halves of the first four become the lower
+/// halves of four packed bytes, those of the last four stay the upper halves.
+pub const fn nibble_bytes(stored: usize) -> Option<usize> {
+    match stored.checked_next_multiple_of(NIBBLE_BLOCK) {
+        Some(bytes) => Some(bytes / 2),
+        None => None,
+    }
+}
+
+/// Unpacks weights of four bits: `stored` takes twice as many bytes.
+pub fn unpack_nibbles(packed: &[i8], stored: &mut [i8]) {
+    const UPPER: u32 = 0xf0f0_f0f0;
+    let (words, _) = packed.as_chunks::<4>();
+    let (pairs, _) = stored.as_chunks_mut::<NIBBLE_BLOCK>();
+    for (word, pair) in words.iter().zip(pairs) {
+        let word = u32::from_le_bytes(word.map(|byte| byte as u8));
+        let both = u64::from((word << 4) & UPPER) | u64::from(word & UPPER) << 32;
+        *pair = both.to_le_bytes().map(|byte| byte as i8);
+    }
+}
+
 /// Order of depthwise weights. Taps run over `[kernel_h][kernel_w]`.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowOrder {

@@ -278,6 +278,9 @@ pub enum OpCode {
     Gather = 17,
     ResizeLinear = 18,
     ArgMax = 19,
+    Conv2dInt4 = 20,
+    DepthwiseConv2dInt4 = 21,
+    FullyConnectedInt4 = 22,
 }
 
 impl OpCode {
@@ -303,11 +306,14 @@ impl OpCode {
         Self::Gather,
         Self::ResizeLinear,
         Self::ArgMax,
+        Self::Conv2dInt4,
+        Self::DepthwiseConv2dInt4,
+        Self::FullyConnectedInt4,
     ];
 }
 
 /// Number of [`OpCode`]s.
-pub const OP_CODES: usize = 20;
+pub const OP_CODES: usize = 23;
 
 /// Direction of a graph input or output.
 pub mod io_kind {

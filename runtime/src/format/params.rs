@@ -34,7 +34,7 @@ pub struct ChannelRecord {
     pub reserved: u16,
 }
 
-/// Window, weights and bounds of [`OpCode::Conv2d`] and [`OpCode::DepthwiseConv2d`].
+/// Window, weights and bounds of [`OpCode::Conv2d`] and [`OpCode::DepthwiseConv2d`], and of the two with weights of four bits.
 ///
 /// Padding below and to the right follows from the output's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -78,6 +78,16 @@ pub struct FullyConnectedParams {
     pub activation_max: i8,
     /// Zero.
     pub reserved: u16,
+}
+
+/// Weights and bounds of [`OpCode::FullyConnectedInt4`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct FullyConnectedInt4Params {
+    /// Weights and bounds, as with eight bits.
+    pub dense: FullyConnectedParams,
+    /// Arena bytes in which weights are unpacked.
+    pub scratch: DataRef,
 }
 
 /// [`OpCode::Add`]: two tensors of one shape; the formula is in [`crate::ops::Add`].

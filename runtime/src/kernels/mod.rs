@@ -13,6 +13,7 @@ pub(crate) mod dsp;
 pub(crate) mod element;
 #[cfg(any(kernels_helium, test))]
 pub(crate) mod helium;
+pub(crate) mod int4;
 #[cfg(any(kernels_neon, test))]
 pub(crate) mod neon;
 // Where a variant has kernels of its own, the self-test alone calls the portable ones.

@@ -3,6 +3,7 @@
 use crate::error::OpFault;
 use crate::format::ChannelRecord;
 use crate::operator::Tensor;
+use crate::packing::nibble_bytes;
 use crate::requantize;
 
 /// Refuses weights of another length or below −127. `flips` are those of their [order](crate::packing::MatrixOrder).
@@ -13,6 +14,20 @@ pub(super) fn check_weights(weights: &[i8], flips: [i8; 2], need: Option<usize>)
     }
     let lowest = |(place, &stored): (usize, &i8)| stored ^ flips[place % 2] == i8::MIN;
     if weights.iter().enumerate().any(lowest) { Err(OpFault::Weight) } else { Ok(()) }
+}
+
+/// [`check_weights`] for weights of four bits: `stored` is the number of their bytes when they are unpacked, which all weigh
+/// −112 or more.
+#[inline]
+pub(super) fn check_nibbles(packed: &[i8], flips: [i8; 2], stored: Option<usize>) -> Result<(), OpFault> {
+    if Some(packed.len()) != stored.and_then(nibble_bytes) {
+        return Err(OpFault::Data);
+    }
+    let lowest = |(place, &packed): (usize, &i8)| {
+        let weights = [packed << 4, packed & -16].map(|stored| stored ^ flips[place % 2]);
+        weights.contains(&i8::MIN)
+    };
+    if packed.iter().enumerate().any(lowest) { Err(OpFault::Weight) } else { Ok(()) }
 }
 
 /// Refuses another number of channels, and channels outside the numbers contract.

@@ -11,11 +11,14 @@ mod check;
 mod concat;
 mod constant;
 mod conv2d;
+mod conv2d_int4;
 mod convolution;
 mod depthwise_conv2d;
+mod depthwise_conv2d_int4;
 #[cfg(kernels_neon)]
 mod dotprod;
 mod fully_connected;
+mod fully_connected_int4;
 mod gather;
 mod layer_norm;
 mod mat_mul;
@@ -36,10 +39,13 @@ pub use average_pool2d::AveragePool2d;
 pub use concat::Concat;
 pub use constant::Constant;
 pub use conv2d::Conv2d;
+pub use conv2d_int4::Conv2dInt4;
 pub use depthwise_conv2d::DepthwiseConv2d;
+pub use depthwise_conv2d_int4::DepthwiseConv2dInt4;
 #[cfg(kernels_neon)]
 pub use dotprod::all_dotprod;
 pub use fully_connected::FullyConnected;
+pub use fully_connected_int4::FullyConnectedInt4;
 pub use gather::Gather;
 pub use layer_norm::LayerNorm;
 pub use mat_mul::MatMul;
@@ -78,6 +84,9 @@ pub const ALL: &[OpEntry] = &[
     OpEntry::of::<Gather>(),
     OpEntry::of::<ResizeLinear>(),
     OpEntry::of::<ArgMax>(),
+    OpEntry::of::<Conv2dInt4>(),
+    OpEntry::of::<DepthwiseConv2dInt4>(),
+    OpEntry::of::<FullyConnectedInt4>(),
 ];
 
 /// Name of an operator. Apart from the operators' entries, so that an image without a log holds no names.
@@ -103,5 +112,8 @@ pub const fn name(code: OpCode) -> &'static str {
         OpCode::Gather => Gather::NAME,
         OpCode::ResizeLinear => ResizeLinear::NAME,
         OpCode::ArgMax => ArgMax::NAME,
+        OpCode::Conv2dInt4 => Conv2dInt4::NAME,
+        OpCode::DepthwiseConv2dInt4 => DepthwiseConv2dInt4::NAME,
+        OpCode::FullyConnectedInt4 => FullyConnectedInt4::NAME,
     }
 }

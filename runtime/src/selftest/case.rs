@@ -104,7 +104,11 @@ impl<'m> Case<'m> {
             | OpCode::Constant
             | OpCode::Gather
             | OpCode::ResizeLinear
-            | OpCode::ArgMax => Ok((0, 0)),
+            | OpCode::ArgMax
+            // These call the kernels for eight bits.
+            | OpCode::Conv2dInt4
+            | OpCode::DepthwiseConv2dInt4
+            | OpCode::FullyConnectedInt4 => Ok((0, 0)),
         }
     }
 

@@ -60,8 +60,10 @@ pub(super) fn size(random: &mut Bytes, end: u64) -> usize {
 /// A random case of an operator.
 pub(super) fn case(code: OpCode, family: Family, random: &mut Bytes) -> Case {
     match code {
-        OpCode::Conv2d | OpCode::DepthwiseConv2d => convolution(code, family, random),
-        OpCode::FullyConnected => fully_connected(family, random),
+        OpCode::Conv2d | OpCode::DepthwiseConv2d | OpCode::Conv2dInt4 | OpCode::DepthwiseConv2dInt4 => {
+            convolution(code, family, random)
+        }
+        OpCode::FullyConnected | OpCode::FullyConnectedInt4 => fully_connected(code, family, random),
         OpCode::Add => add(family, random),
         OpCode::AveragePool2d | OpCode::MaxPool2d => pool(code, family, random),
         OpCode::Mean => mean(family, random),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::builder::{ALL, fix_checksum};
 use super::cases::case;
 use super::random::Bytes;
-use crate::format::{Family, Header, OP_CODES, OpCode, SectionRecord, section};
+use crate::format::{Family, Header, OpCode, SectionRecord, section};
 use crate::{Align16, Plan, Session, ops};
 
 /// Arena that a damaged plan may ask for in a test.

@@ -47,4 +47,7 @@ operators! {
     gather_follows_its_formula: Gather,
     resize_linear_follows_its_formula: ResizeLinear,
     arg_max_follows_its_formula: ArgMax,
+    conv2d_int4_follows_its_formula: Conv2dInt4,
+    depthwise_conv2d_int4_follows_its_formula: DepthwiseConv2dInt4,
+    fully_connected_int4_follows_its_formula: FullyConnectedInt4,
 }

@@ -4,11 +4,12 @@ use super::builder::PlanBuilder;
 use super::cases::{Case, activation, clamp, index, indices, requantized, shape, size, zero_point};
 use super::random::{Bytes, channel};
 use crate::format::*;
-use crate::ops::{Conv2d, DepthwiseConv2d};
+use crate::ops::{Conv2d, Conv2dInt4, DepthwiseConv2d, DepthwiseConv2dInt4, FullyConnectedInt4};
 use crate::packing::{MatrixOrder, WindowOrder};
 
 pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> Case {
-    let depthwise = code == OpCode::DepthwiseConv2d;
+    let depthwise = matches!(code, OpCode::DepthwiseConv2d | OpCode::DepthwiseConv2dInt4);
+    let int4 = matches!(code, OpCode::Conv2dInt4 | OpCode::DepthwiseConv2dInt4);
     let two = |random: &mut Bytes, end| [size(random, end), size(random, end)];
     // Now and then windows of more taps, or more channels than any kernel takes at once.
     let (wide, deep) = (random.below(6) == 0, random.below(6) == 0);
@@ -25,8 +26,9 @@ pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> C
         let c = size(random, if deep { 70 } else { 9 });
         (c, c * [1, 1, 1, 2, 3][random.below(5) as usize], c)
     } else {
-        let groups = [1, 1, 2, 3][random.below(4) as usize];
-        let (ends_in, ends_out) = if deep { (40, 20) } else { (9, 5) };
+        let groups = if int4 { 1 } else { [1, 1, 2, 3][random.below(4) as usize] };
+        // Now and then more weights of four bits than are unpacked at once.
+        let (ends_in, ends_out) = if deep { (40, if int4 { 70 } else { 20 }) } else { (9, 5) };
         (groups * size(random, ends_in), groups * size(random, ends_out), groups)
     };
     let n = size(random, 2);
@@ -37,7 +39,11 @@ pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> C
     let order = MatrixOrder { family, rows, k: taps * c_group, dense: false };
     let window = WindowOrder { family, taps, channels: c_out };
     let bytes = if depthwise { window.bytes() } else { order.bytes() * groups };
-    let weights = random.stored(bytes, if depthwise { [0; 2] } else { order.flips() });
+    let flips = if depthwise { [0; 2] } else { order.flips() };
+    let mut weights = random.stored(bytes, flips);
+    if int4 {
+        make_nibbles(&mut weights, flips);
+    }
     let group = |o: usize| &weights[o / rows * order.bytes()..];
     let weight = |o: usize, tap: usize, i: usize| {
         i64::from(if depthwise {
@@ -79,23 +85,33 @@ pub(super) fn convolution(code: OpCode, family: Family, random: &mut Bytes) -> C
         activation_min: activation.0,
         activation_max: activation.1,
         reserved: 0,
-        weights: builder.data(&weights),
+        weights: if int4 { builder.data(&packed(&weights, flips)) } else { builder.data(&weights) },
         channels: builder.data(&channels),
         scratch: DataRef { offset: 0, bytes: 0 },
     };
-    let rule = if depthwise { DepthwiseConv2d::scratch_bytes } else { Conv2d::scratch_bytes };
+    let rule = match code {
+        OpCode::Conv2d => Conv2d::scratch_bytes,
+        OpCode::Conv2dInt4 => Conv2dInt4::scratch_bytes,
+        OpCode::DepthwiseConv2dInt4 => DepthwiseConv2dInt4::scratch_bytes,
+        _ => DepthwiseConv2d::scratch_bytes,
+    };
     params.scratch = builder.arena(rule(family, &params, from.map(|d| d as u32), to.map(|d| d as u32)));
     builder.op(code, params, &[a], &[b]);
     builder.io(&[a], &[b]);
     Case { builder, inputs: vec![input], expected }
 }
 
-pub(super) fn fully_connected(family: Family, random: &mut Bytes) -> Case {
+pub(super) fn fully_connected(code: OpCode, family: Family, random: &mut Bytes) -> Case {
     let longest = if random.below(4) == 0 { 600 } else { 40 };
-    let (k, rows) = (size(random, longest), size(random, 9));
+    let (k, rows) =
+        (size(random, longest), size(random, if code == OpCode::FullyConnectedInt4 { 20 } else { 9 }));
     let (zp_in, zp_out, activation) = (zero_point(random), zero_point(random), activation(random));
     let order = MatrixOrder { family, rows, k, dense: true };
-    let (weights, input) = (random.stored(order.bytes(), order.flips()), random.vec(k));
+    let (mut weights, input) = (random.stored(order.bytes(), order.flips()), random.vec(k));
+    let int4 = code == OpCode::FullyConnectedInt4;
+    if int4 {
+        make_nibbles(&mut weights, order.flips());
+    }
     let channels: Vec<_> = (0..rows).map(|_| channel(random, zp_out)).collect();
     let expected = (0..rows).map(|o| {
         let product = |i: usize| i64::from(input[i]) * i64::from(order.weight(&weights, o, i));
@@ -106,16 +122,37 @@ pub(super) fn fully_connected(family: Family, random: &mut Bytes) -> Case {
     let expected = expected.collect();
     let mut builder = PlanBuilder::new(family);
     let (a, b) = (builder.tensor([1, 1, 1, k], zp_in), builder.tensor([1, 1, 1, rows], zp_out));
+    let stored = if int4 { packed(&weights, order.flips()) } else { weights };
     let params = FullyConnectedParams {
-        weights: builder.data(&weights),
+        weights: builder.data(&stored),
         channels: builder.data(&channels),
         activation_min: activation.0,
         activation_max: activation.1,
         reserved: 0,
     };
-    builder.op(OpCode::FullyConnected, params, &[a], &[b]);
+    if int4 {
+        let scratch = builder.arena(FullyConnectedInt4::scratch_bytes(family, k, rows));
+        builder.op(code, FullyConnectedInt4Params { dense: params, scratch }, &[a], &[b]);
+    } else {
+        builder.op(code, params, &[a], &[b]);
+    }
     builder.io(&[a], &[b]);
     Case { builder, inputs: vec![input], expected }
+}
+
+/// Leaves weights of four bits, sixteen times as large.
+fn make_nibbles(stored: &mut [i8], flips: [i8; 2]) {
+    for (place, byte) in stored.iter_mut().enumerate() {
+        let weight = ((*byte ^ flips[place % 2]) & -16).max(-112);
+        *byte = weight ^ flips[place % 2];
+    }
+}
+
+/// Two stored bytes in one, eight at a time.
+fn packed(stored: &[i8], flips: [i8; 2]) -> Vec<i8> {
+    let byte = |place: usize| stored.get(place).copied().unwrap_or(flips[place % 2]) as u8;
+    let pair = |i: usize| (byte(i / 4 * 8 + i % 4) >> 4 | byte(i / 4 * 8 + 4 + i % 4) & 0xf0) as i8;
+    (0..stored.len().div_ceil(8) * 4).map(pair).collect()
 }
 
 pub(super) fn pool(code: OpCode, family: Family, random: &mut Bytes) -> Case {
