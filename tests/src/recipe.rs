@@ -204,6 +204,52 @@ pub struct Quantize {
     pub calibration: Option<Calibration>,
     /// Which steps recover accuracy, in order; absent, all.
     pub recover: Option<Vec<Recovery>>,
+    /// Layers of another precision than int8.
+    #[serde(default)]
+    pub layer: Vec<LayerPrecision>,
+}
+
+/// The precision of a layer.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerPrecision {
+    /// Name of the layer in the student's file, as reports have it.
+    pub name: String,
+    /// Its precision: `bits = 4` or `bits = 8`.
+    pub bits: Precision,
+}
+
+/// Precision of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "u8")]
+pub enum Precision {
+    /// int8 activations, int4 weights.
+    Int4,
+    /// int8 activations and weights.
+    Int8,
+}
+
+impl Precision {
+    /// Every precision, by bits.
+    pub const ALL: [Self; 2] = [Self::Int4, Self::Int8];
+
+    /// As `bits` in `model.toml`.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::Int4 => 4,
+            Self::Int8 => 8,
+        }
+    }
+}
+
+impl TryFrom<u8> for Precision {
+    type Error = String;
+
+    fn try_from(bits: u8) -> std::result::Result<Self, String> {
+        let known = Self::ALL.map(|precision| precision.bits().to_string()).join(" or ");
+        let found = Self::ALL.into_iter().find(|precision| precision.bits() == bits);
+        found.ok_or_else(|| format!("bits = {bits} is not supported: a layer has {known}"))
+    }
 }
 
 /// How calibration turns observed values into a range.

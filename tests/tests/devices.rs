@@ -22,7 +22,7 @@ use xtask::network::{Kind, Network, Op};
 
 const SAMPLES: usize = 3;
 
-const COUNTS: [(OpCode, usize); 20] = [
+const COUNTS: [(OpCode, usize); 23] = [
     (OpCode::Conv2d, 72),
     (OpCode::DepthwiseConv2d, 48),
     (OpCode::FullyConnected, 32),
@@ -43,6 +43,9 @@ const COUNTS: [(OpCode, usize); 20] = [
     (OpCode::Gather, 8),
     (OpCode::ResizeLinear, 6),
     (OpCode::ArgMax, 4),
+    (OpCode::Conv2dInt4, 16),
+    (OpCode::DepthwiseConv2dInt4, 10),
+    (OpCode::FullyConnectedInt4, 10),
 ];
 
 /// The network, its inputs and what the host makes of them.

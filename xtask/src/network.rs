@@ -54,24 +54,37 @@ pub struct Op {
     pub output: usize,
 }
 
+/// How many bits a weight has in the plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bits {
+    /// Eight.
+    #[default]
+    Eight,
+    /// Four: the weights of the network are multiples of 16, of which a plan keeps the upper half.
+    Four,
+}
+
 /// An operator with its parameters. References to data and scratch in the parameters are filled in by emit.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Kind {
     /// Weights `[c_out][kernel_h][kernel_w][c_in / groups]`.
     Conv2d {
+        bits: Bits,
         params: Conv2dParams,
         weights: Vec<i8>,
         channels: Vec<ChannelRecord>,
     },
     /// Weights `[kernel_h][kernel_w][c_out]`.
     DepthwiseConv2d {
+        bits: Bits,
         params: Conv2dParams,
         weights: Vec<i8>,
         channels: Vec<ChannelRecord>,
     },
     /// Weights `[c_out][k]`.
     FullyConnected {
+        bits: Bits,
         params: FullyConnectedParams,
         weights: Vec<i8>,
         channels: Vec<ChannelRecord>,
@@ -119,9 +132,12 @@ impl Kind {
     /// The operator's number in a plan.
     pub fn code(&self) -> OpCode {
         match self {
-            Self::Conv2d { .. } => OpCode::Conv2d,
-            Self::DepthwiseConv2d { .. } => OpCode::DepthwiseConv2d,
-            Self::FullyConnected { .. } => OpCode::FullyConnected,
+            Self::Conv2d { bits: Bits::Eight, .. } => OpCode::Conv2d,
+            Self::DepthwiseConv2d { bits: Bits::Eight, .. } => OpCode::DepthwiseConv2d,
+            Self::FullyConnected { bits: Bits::Eight, .. } => OpCode::FullyConnected,
+            Self::Conv2d { .. } => OpCode::Conv2dInt4,
+            Self::DepthwiseConv2d { .. } => OpCode::DepthwiseConv2dInt4,
+            Self::FullyConnected { .. } => OpCode::FullyConnectedInt4,
             Self::Add(_) => OpCode::Add,
             Self::AveragePool2d(_) => OpCode::AveragePool2d,
             Self::MaxPool2d(_) => OpCode::MaxPool2d,
@@ -145,6 +161,16 @@ impl Kind {
     /// Whether the output may take the place of an input in the arena.
     pub fn runs_in_place(&self) -> bool {
         matches!(self, Self::Add(_) | Self::Mul(_) | Self::PRelu { .. } | Self::Table { .. })
+    }
+
+    /// How many bits its weights have.
+    pub fn bits(&self) -> Bits {
+        match self {
+            Self::Conv2d { bits, .. }
+            | Self::DepthwiseConv2d { bits, .. }
+            | Self::FullyConnected { bits, .. } => *bits,
+            _ => Bits::Eight,
+        }
     }
 
     /// The weights, empty for operators that have none.

@@ -2,9 +2,9 @@
 
 use still8::format::{ChannelRecord, Conv2dParams, Family};
 use still8::ops;
-use still8::packing::{MatrixOrder, WindowOrder};
+use still8::packing::{MatrixOrder, NIBBLE_BLOCK, WindowOrder, unpack_nibbles};
 
-use crate::network::{Kind, Network, Op};
+use crate::network::{Bits, Kind, Network, Op};
 
 /// Scratch bytes of an op.
 pub fn scratch_bytes(network: &Network, op: &Op, family: Family) -> usize {
@@ -12,13 +12,25 @@ pub fn scratch_bytes(network: &Network, op: &Op, family: Family) -> usize {
     let shape = |tensor: usize| network.tensors[tensor].shape.map(|dim| dim as u32);
     let shapes = || (shape(op.inputs[0]), shape(op.output));
     match &op.kind {
-        Kind::Conv2d { params, .. } => {
+        Kind::Conv2d { params, bits, .. } => {
             let (input, output) = shapes();
-            ops::Conv2d::scratch_bytes(family, params, input, output)
+            let rule = match bits {
+                Bits::Eight => ops::Conv2d::scratch_bytes,
+                Bits::Four => ops::Conv2dInt4::scratch_bytes,
+            };
+            rule(family, params, input, output)
         }
-        Kind::DepthwiseConv2d { params, .. } => {
+        Kind::DepthwiseConv2d { params, bits, .. } => {
             let (input, output) = shapes();
-            ops::DepthwiseConv2d::scratch_bytes(family, params, input, output)
+            let rule = match bits {
+                Bits::Eight => ops::DepthwiseConv2d::scratch_bytes,
+                Bits::Four => ops::DepthwiseConv2dInt4::scratch_bytes,
+            };
+            rule(family, params, input, output)
+        }
+        Kind::FullyConnected { bits: Bits::Four, .. } => {
+            let len = |tensor: usize| network.tensors[tensor].len();
+            ops::FullyConnectedInt4::scratch_bytes(family, len(op.inputs[0]), len(op.output))
         }
         _ => 0,
     }
@@ -106,7 +118,22 @@ pub fn pack(network: &Network, op: &Op, family: Family) -> (Vec<i8>, Vec<Channel
     for (row, channel) in channels.iter_mut().enumerate() {
         channel.bias = channel.bias.wrapping_add(order.folded(&packed, row));
     }
+    if op.kind.bits() == Bits::Four {
+        packed = nibbles(packed, flips);
+    }
     (packed, channels)
+}
+
+/// Stored bytes at four bits each, as [`nibble_bytes`](still8::packing::nibble_bytes) says.
+fn nibbles(mut stored: Vec<i8>, flips: [i8; 2]) -> Vec<i8> {
+    while !stored.len().is_multiple_of(NIBBLE_BLOCK) {
+        stored.push(flips[stored.len() % 2]);
+    }
+    let half = NIBBLE_BLOCK / 2;
+    let block = |block: &[i8]| -> Vec<i8> {
+        (0..half).map(|i| ((block[i] as u8 >> 4) | (block[half + i] as u8 & 0xf0)) as i8).collect()
+    };
+    stored.chunks_exact(NIBBLE_BLOCK).flat_map(block).collect()
 }
 
 /// The inverse of [`pack`]: the op's weights, of which there are `op.kind.weights().len()`, in plain order, and its
@@ -116,6 +143,12 @@ pub fn unpack(network: &Network, op: &Op, family: Family, packed: &[i8]) -> (Vec
     let Some(order) = Order::of(network, op, family) else {
         return (Vec::new(), channels);
     };
+    let mut stored = packed.to_vec();
+    if op.kind.bits() == Bits::Four {
+        stored = vec![0; 2 * packed.len()];
+        unpack_nibbles(packed, &mut stored);
+    }
+    let packed = &stored[..];
     let flips = order.flips();
     let plain = (0..op.kind.weights().len()).map(|plain| order.index(plain));
     let plain = plain.map(|place| packed[place] ^ flips[place % 2]).collect();

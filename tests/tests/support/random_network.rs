@@ -12,7 +12,7 @@ use still8::format::{
 };
 use still8::requantize;
 use still8_validation::random::SplitMix64;
-use xtask::network::{Kind, Network, Op, Port, Tensor};
+use xtask::network::{Bits, Kind, Network, Op, Port, Tensor};
 
 const NOTHING: DataRef = DataRef { offset: 0, bytes: 0 };
 
@@ -83,7 +83,7 @@ impl Random {
     }
 
     /// Weights: over the whole range, at its ends, or few and small, so that left shifts find small accumulators.
-    fn weights(&mut self, len: usize) -> Vec<i8> {
+    fn weights(&mut self, len: usize, bits: Bits) -> Vec<i8> {
         let style = self.below(8);
         (0..len)
             .map(|_| match style {
@@ -91,6 +91,7 @@ impl Random {
                 1 => self.choose(&[0, 0, 0, 0, 0, 0, -1, 1]),
                 _ => self.int8().max(-127),
             })
+            .map(|w: i8| if bits == Bits::Four { (w & -16).max(-112) } else { w })
             .collect()
     }
 
@@ -137,9 +138,12 @@ struct Builder {
 impl Builder {
     fn add(&mut self, code: OpCode) {
         match code {
-            OpCode::Conv2d => self.convolution(),
-            OpCode::DepthwiseConv2d => self.depthwise(),
-            OpCode::FullyConnected => self.fully_connected(),
+            OpCode::Conv2d => self.convolution(Bits::Eight),
+            OpCode::DepthwiseConv2d => self.depthwise(Bits::Eight),
+            OpCode::FullyConnected => self.fully_connected(Bits::Eight),
+            OpCode::Conv2dInt4 => self.convolution(Bits::Four),
+            OpCode::DepthwiseConv2dInt4 => self.depthwise(Bits::Four),
+            OpCode::FullyConnectedInt4 => self.fully_connected(Bits::Four),
             OpCode::Add => self.sum(),
             OpCode::AveragePool2d | OpCode::MaxPool2d => self.pool(code),
             OpCode::Mean => self.mean(),
@@ -210,12 +214,14 @@ impl Builder {
         params
     }
 
-    fn convolution(&mut self) {
+    fn convolution(&mut self, bits: Bits) {
         let mut params = self.window();
         let random = &mut self.random;
-        let groups = random.choose(&[1, 1, 1, 2, 3]);
+        let groups = if bits == Bits::Four { 1 } else { random.choose(&[1, 1, 1, 2, 3]) };
         let c_in = groups * random.choose(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17]);
-        let c_out = groups * random.size(7);
+        // Some weights of four bits are more than are unpacked at once.
+        let most = if bits == Bits::Four && random.one_in(2) { 60 } else { 7 };
+        let c_out = groups * random.size(most);
         let n = random.choose(&[1, 1, 1, 2]);
         let ([h, w], mut out) = (random.pair(7), random.pair(6));
         if random.one_in(4) {
@@ -228,15 +234,15 @@ impl Builder {
         params.groups = groups as u32;
         let k = usize::from(params.kernel[0]) * usize::from(params.kernel[1]) * c_in / groups;
         let (zp_in, zp_out) = (random.zero_point(), random.zero_point());
-        let weights = random.weights(c_out * k);
+        let weights = random.weights(c_out * k, bits);
         let channels = random.channels(c_out, zp_out, k);
         let input = self.input([n, h, w, c_in], zp_in);
         let output = self.tensor([n, out[0], out[1], c_out], zp_out);
-        let kind = Kind::Conv2d { params, weights, channels };
+        let kind = Kind::Conv2d { bits, params, weights, channels };
         self.op(kind, vec![input], output);
     }
 
-    fn depthwise(&mut self) {
+    fn depthwise(&mut self, bits: Bits) {
         let mut params = self.window();
         let random = &mut self.random;
         let c_in = random.choose(&[2, 3, 4, 5, 6, 7, 8, 9, 16, 19]);
@@ -250,22 +256,22 @@ impl Builder {
         params.groups = c_in as u32;
         let taps = usize::from(params.kernel[0]) * usize::from(params.kernel[1]);
         let (zp_in, zp_out) = (random.zero_point(), random.zero_point());
-        let weights = random.weights(taps * c_out);
+        let weights = random.weights(taps * c_out, bits);
         let channels = random.channels(c_out, zp_out, taps);
         let input = self.input([n, h, w, c_in], zp_in);
         let output = self.tensor([n, out[0], out[1], c_out], zp_out);
-        let kind = Kind::DepthwiseConv2d { params, weights, channels };
+        let kind = Kind::DepthwiseConv2d { bits, params, weights, channels };
         self.op(kind, vec![input], output);
     }
 
-    fn fully_connected(&mut self) {
+    fn fully_connected(&mut self, bits: Bits) {
         let random = &mut self.random;
         let shape = random.choose(&[[1, 1, 1, 0], [1, 2, 3, 0], [1, 3, 3, 0]]);
         let shape = [shape[0], shape[1], shape[2], random.size(if shape[1] == 1 { 90 } else { 9 })];
         let (k, c_out) = (shape.iter().product::<usize>(), random.size(21));
         let (zp_in, zp_out) = (random.zero_point(), random.zero_point());
         let (activation_min, activation_max) = random.clamp();
-        let weights = random.weights(c_out * k);
+        let weights = random.weights(c_out * k, bits);
         let channels = random.channels(c_out, zp_out, k);
         let input = self.input(shape, zp_in);
         let output = self.tensor([1, 1, 1, c_out], zp_out);
@@ -276,7 +282,7 @@ impl Builder {
             activation_max,
             reserved: 0,
         };
-        let kind = Kind::FullyConnected { params, weights, channels };
+        let kind = Kind::FullyConnected { bits, params, weights, channels };
         self.op(kind, vec![input], output);
     }
 

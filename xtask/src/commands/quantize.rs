@@ -6,7 +6,7 @@ use still8::format::Family;
 use still8_validation::data::{Dataset, InputSpec};
 use still8_validation::host::HostRunner;
 use still8_validation::model::{DataKind, FILE_NAME, Model};
-use still8_validation::recipe::Recovery;
+use still8_validation::recipe::{LayerPrecision, Recovery};
 use still8_validation::{Failure, Result, files, validate};
 use tempfile::TempDir;
 
@@ -18,6 +18,7 @@ use crate::emit::{Emitted, emit};
 use crate::engine::Place;
 use crate::lineage;
 use crate::quantize::evidence::Evidence;
+use crate::quantize::pins::Pin;
 use crate::quantize::{Quantized, Settings, Source};
 use crate::reference::{self, Reference};
 use crate::report::gather::{Parts, data_hash, gather};
@@ -58,6 +59,10 @@ pub struct Options {
     /// or all].
     #[arg(long, value_name = "STEPS", value_parser = parse_recover)]
     pub recover: Option<Recover>,
+    /// Precision of a layer, by its name in reports: 4 (int4 weights) or 8 bits. May be given several times; wins over the
+    /// recipe's.
+    #[arg(long, value_name = "NAME=BITS", value_parser = parse_layer)]
+    pub layer: Vec<Pin>,
     /// Also write the whole report: a self-contained page (.html) or one object (.json). May be given twice.
     #[arg(long, value_name = "FILE", value_parser = parse_report)]
     pub report: Vec<PathBuf>,
@@ -97,6 +102,14 @@ fn parse_method(name: &str) -> std::result::Result<Method, String> {
     name.parse()
 }
 
+fn parse_layer(text: &str) -> std::result::Result<Pin, String> {
+    // A layer's name may hold any sign.
+    let (name, bits) = text.rsplit_once('=').ok_or_else(|| format!("`{text}`: expected NAME=BITS"))?;
+    let bits: u8 =
+        bits.parse().map_err(|_| format!("`{text}`: expected a number of bits behind the last `=`"))?;
+    Ok((name.to_owned(), bits.try_into()?))
+}
+
 /// Steps of recovery.
 #[derive(Clone, Debug)]
 pub struct Recover(Vec<Recovery>);
@@ -131,6 +144,10 @@ impl Options {
         if let Some(Recover(recover)) = &self.recover {
             settings.recover.clone_from(recover);
         }
+        for pin in &self.layer {
+            settings.pins.retain(|(name, _)| *name != pin.0);
+            settings.pins.push(pin.clone());
+        }
     }
 
     /// The defaults for a source.
@@ -143,6 +160,7 @@ impl Options {
             family,
             method: None,
             recover: None,
+            layer: Vec::new(),
             report: Vec::new(),
             max_drop: None,
             check: false,
@@ -243,6 +261,8 @@ impl Prepared {
                 if let Some(recover) = &recipe.quantize.recover {
                     settings.recover.clone_from(recover);
                 }
+                let pin = |layer: &LayerPrecision| (layer.name.clone(), layer.bits);
+                settings.pins = recipe.quantize.layer.iter().map(pin).collect();
                 settings.lineage = Some(lineage::text(recipe)?);
                 model.student()?
             }

@@ -7,7 +7,7 @@ use still8::format::{
     LayerNormParams, OpCode, OpRecord, PReluParams, ResizeLinearParams, SoftmaxParams, TableParams,
 };
 
-use crate::network::{Golden, Kind, Network, Op, Port, Tensor};
+use crate::network::{Bits, Golden, Kind, Network, Op, Port, Tensor};
 use crate::pack;
 use crate::quantization::Quantization;
 
@@ -93,18 +93,20 @@ fn kind(plan: &Plan<'_>, op: &OpRecord) -> Option<Kind> {
     };
     let code = OpCode::ALL.into_iter().find(|&code| code as u16 == op.op)?;
     Some(match code {
-        OpCode::Conv2d => {
+        OpCode::Conv2d | OpCode::Conv2dInt4 => {
             let (params, weights, channels) = conv();
-            Kind::Conv2d { params, weights, channels }
+            Kind::Conv2d { bits: bits(code), params, weights, channels }
         }
-        OpCode::DepthwiseConv2d => {
+        OpCode::DepthwiseConv2d | OpCode::DepthwiseConv2dInt4 => {
             let (params, weights, channels) = conv();
-            Kind::DepthwiseConv2d { params, weights, channels }
+            Kind::DepthwiseConv2d { bits: bits(code), params, weights, channels }
         }
-        OpCode::FullyConnected => {
+        OpCode::FullyConnected | OpCode::FullyConnectedInt4 => {
+            // Both parameter records begin alike.
             let params: FullyConnectedParams = read(plan, op);
             let (weights, channels) = (data(plan, params.weights), data(plan, params.channels));
             Kind::FullyConnected {
+                bits: bits(code),
                 params: FullyConnectedParams { weights: NOTHING, channels: NOTHING, ..params },
                 weights,
                 channels,
@@ -146,6 +148,13 @@ fn kind(plan: &Plan<'_>, op: &OpRecord) -> Option<Kind> {
         }
         OpCode::ArgMax => Kind::ArgMax(read(plan, op)),
     })
+}
+
+fn bits(code: OpCode) -> Bits {
+    match code {
+        OpCode::Conv2dInt4 | OpCode::DepthwiseConv2dInt4 | OpCode::FullyConnectedInt4 => Bits::Four,
+        _ => Bits::Eight,
+    }
 }
 
 /// Cuts the packed weights, which a family may have filled up, to the number that the shapes say.

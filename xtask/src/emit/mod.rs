@@ -5,14 +5,15 @@ mod decode;
 use bytemuck::{Pod, bytes_of, cast_slice};
 use still8::Plan;
 use still8::format::{
-    ALIGNMENT, ChannelRecord, ConstantParams, DataRef, FORMAT_VERSION, Family, GatherParams, GoldenHeader,
-    Header, IoRecord, LayerNormParams, MAGIC, MAX_RANK, OpRecord, PReluParams, ResizeLinearParams,
-    SECTION_REQUIRED, SectionRecord, SoftmaxParams, StrRef, TableParams, TensorRecord, io_kind, section,
+    ALIGNMENT, ChannelRecord, ConstantParams, DataRef, FORMAT_VERSION, Family, FullyConnectedInt4Params,
+    GatherParams, GoldenHeader, Header, IoRecord, LayerNormParams, MAGIC, MAX_RANK, OpRecord, PReluParams,
+    ResizeLinearParams, SECTION_REQUIRED, SectionRecord, SoftmaxParams, StrRef, TableParams, TensorRecord,
+    io_kind, section,
 };
 use still8::plan::checksum;
 use still8_validation::{Failure, Result};
 
-use crate::network::{Kind, Network, Port};
+use crate::network::{Bits, Kind, Network, Port};
 use crate::pack;
 use crate::plan::{MemoryPlan, plan_memory};
 
@@ -254,11 +255,15 @@ impl Writer {
                 params.scratch = DataRef { offset: word(scratch.0)?, bytes: word(scratch.1)? };
                 self.record(&params)
             }
-            Kind::FullyConnected { params, .. } => {
+            Kind::FullyConnected { params, bits, .. } => {
                 let mut params = *params;
                 params.weights = self.blob(cast_slice(weights))?;
                 params.channels = self.blob(cast_slice(channels))?;
-                self.record(&params)
+                let scratch = DataRef { offset: word(scratch.0)?, bytes: word(scratch.1)? };
+                match bits {
+                    Bits::Eight => self.record(&params),
+                    Bits::Four => self.record(&FullyConnectedInt4Params { dense: params, scratch }),
+                }
             }
             Kind::Add(params) => self.record(params),
             Kind::AveragePool2d(params) | Kind::MaxPool2d(params) => self.record(params),

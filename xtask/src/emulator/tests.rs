@@ -7,7 +7,7 @@ use still8_validation::{Failure, Result};
 use super::*;
 use crate::boards::{self, Board, Core};
 use crate::emit::emit;
-use crate::network::{Golden, Kind, Network, Op, Port, Tensor};
+use crate::network::{Bits, Golden, Kind, Network, Op, Port, Tensor};
 
 const INPUTS: usize = 37;
 const OUTPUTS: usize = 10;
@@ -41,6 +41,7 @@ fn network() -> Network {
         tensor,
     };
     let fully_connected = Kind::FullyConnected {
+        bits: Bits::Eight,
         params: FullyConnectedParams {
             weights: empty,
             channels: empty,

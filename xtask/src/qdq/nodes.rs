@@ -284,11 +284,12 @@ impl Exporter<'_> {
         let bias = self.graph.constant(bias).ok_or("its bias is not constant")?;
         let weights = self.scheme.weights.get(&step.output).ok_or("it has no weights")?;
         let input = self.quantization(node.inputs[0]);
-        let scales: Vec<f32> = weights.scales.iter().map(|scale| scale * input.scale).collect();
+        let unit = f32::from(weights.unit());
+        let scales: Vec<f32> = weights.scales.iter().map(|scale| scale / unit * input.scale).collect();
         let integers: Vec<i32> = bias
             .iter()
             .zip(&weights.scales)
-            .map(|(&bias, &scale)| integer_bias(bias, scale, &input) as i32)
+            .map(|(&bias, &scale)| integer_bias(bias, scale / unit, &input) as i32)
             .collect();
         let shape = [&[integers.len()], behind].concat();
         let name = format!("{}_bias", self.graph.values[step.output].name);

@@ -103,13 +103,30 @@ pub fn accumulator_bound(weights: impl Iterator<Item = i8>, bias: i64) -> i64 {
 /// It grows where the bias, with scale s_in · s_w, would otherwise not leave the accumulator below 2³¹.
 pub fn scale(weights: &[f32], bias: f32, bits: u8, input: &Quantization, output: &Quantization) -> f32 {
     let largest = weights.iter().fold(0f32, |max, w| max.max(w.abs()));
-    let smallest = f64::from(bias.abs()) / (f64::from(input.scale) * f64::from(1u32 << 30));
-    let scale = (f64::from(largest) / f64::from(Weights::limit(bits))).max(smallest) as f32;
+    // With four bits an accumulator counts in sixteenths of the scale.
+    let unit = if bits == 4 { 16.0 } else { 1.0 };
+    let smallest = unit * f64::from(bias.abs()) / (f64::from(input.scale) * f64::from(1u32 << 30));
+    let widest = f64::from(largest) / f64::from(Weights::limit(bits));
+    let scale = if bits == 4 { least_error(weights, widest, bits) } else { widest }.max(smallest) as f32;
     if scale < f32::MIN_POSITIVE {
         // All weights and the bias are zero (or vanish): any scale serves.
         return (f64::from(output.scale) / f64::from(input.scale) / 2.0) as f32;
     }
     scale
+}
+
+/// The share of `widest` by which the weights are rounded with the least squared error, those beyond the largest integer clipped.
+fn least_error(weights: &[f32], widest: f64, bits: u8) -> f64 {
+    let error = |share: f64| {
+        let scale = (widest * share) as f32;
+        let rounded = round(weights, scale, bits);
+        let off = |(&w, q): (&f32, i8)| (f64::from(w) - f64::from(scale) * f64::from(q)).powi(2);
+        weights.iter().zip(rounded).map(off).sum::<f64>()
+    };
+    let shares = (0..=50).map(|i| 1.0 - f64::from(i) / 100.0).filter(|share| widest * share > 1e-30);
+    // Of equals the widest, which comes first.
+    let best = shares.map(|share| (error(share), share)).min_by(|a, b| a.0.total_cmp(&b.0));
+    best.map_or(widest, |(_, share)| widest * share)
 }
 
 /// Weights of one scale, rounded to nearest.

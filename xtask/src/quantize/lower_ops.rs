@@ -10,7 +10,7 @@ use super::lower::{Lowering, four};
 use super::lower_arithmetic::Pairing;
 use super::params::{SOFTMAX_OUTPUT, moves};
 use crate::graph::{Node, Op, Reduction, ValueId, Window};
-use crate::network::Kind;
+use crate::network::{Bits, Kind};
 use crate::quantization::Quantization;
 
 /// Why a node has no int8 form.
@@ -134,6 +134,14 @@ impl Lowering<'_> {
         }
     }
 
+    /// The bits of the step's weights.
+    fn bits(&self, step: &Fused) -> Bits {
+        match self.scheme.weights.get(&step.output) {
+            Some(weights) if weights.bits == 4 => Bits::Four,
+            _ => Bits::Eight,
+        }
+    }
+
     /// Integer rows `[c_out][k]` and channel records; `index(o, i)` is the place of weight i of output channel o in the
     /// float constant.
     fn rows(
@@ -150,10 +158,11 @@ impl Lowering<'_> {
         let make = if given { channel::given_record } else { channel::record };
         let mut weights = Vec::with_capacity(c_out * k);
         let mut channels = Vec::with_capacity(c_out);
+        let unit = quantized.unit();
         for o in 0..c_out {
-            let row: Vec<i8> = (0..k).map(|i| quantized.integers[index(o, i)]).collect();
+            let row: Vec<i8> = (0..k).map(|i| quantized.integers[index(o, i)] * unit).collect();
             let bias = bias.as_ref().map_or(0.0, |bias| bias[o]);
-            let record = make(&row, quantized.scales[o], bias, &input, &output);
+            let record = make(&row, quantized.scales[o] / f32::from(unit), bias, &input, &output);
             channels.push(record.map_err(|why| format!("output channel {o}: {why}"))?);
             weights.extend(row);
         }
@@ -175,21 +184,26 @@ impl Lowering<'_> {
         let k = taps * per_group;
         // The source's order is [c_out][c_in / groups][taps], ours [c_out][taps][c_in / groups].
         let index = |o: usize, i: usize| (o * per_group + i % per_group) * taps + i / per_group;
+        let bits = self.bits(step);
+        if bits == Bits::Four && groups > 1 && groups != c_in {
+            return Err("in groups it has no form with weights of four bits: give it 8".to_owned());
+        }
         let (rows, channels) = self.rows(node, step, (c_out, k), index)?;
         let params = conv_params(window, groups, activation)?;
         let input = self.spatial_input(node.inputs[0])?;
         let kind = if groups == c_in && groups > 1 {
             // [c_out][taps] → [taps][c_out].
             let weights = (0..taps * c_out).map(|i| rows[(i % c_out) * taps + i / c_out]).collect();
-            Kind::DepthwiseConv2d { params, weights, channels }
+            Kind::DepthwiseConv2d { bits, params, weights, channels }
         } else {
-            Kind::Conv2d { params, weights: rows, channels }
+            Kind::Conv2d { bits, params, weights: rows, channels }
         };
         self.emit_spatial(step, node, kind, input);
         Ok(())
     }
 
     fn matmul(&mut self, step: &Fused, node: &Node, activation: (i8, i8)) -> Lowers {
+        let bits = self.bits(step);
         let shape = self.shape(node.inputs[0]).to_vec();
         let k = *shape.last().ok_or("its input is a scalar")?;
         let c_out = self.shape(step.output).last().copied().unwrap_or(1);
@@ -210,11 +224,11 @@ impl Lowering<'_> {
                 reserved: 0,
             };
             let input = self.view(placed.tensor, [1, 1, 1, k]);
-            let kind = Kind::FullyConnected { params, weights, channels };
+            let kind = Kind::FullyConnected { bits, params, weights, channels };
             self.emit(step, node, kind, vec![input], [1, 1, 1, c_out], Layout::identity(&out_shape));
         } else {
             let (weights, channels) = self.rows(node, step, (c_out, k), |o, i| i * c_out + o)?;
-            let kind = Kind::Conv2d { params: conv_params(POINT, 1, activation)?, weights, channels };
+            let kind = Kind::Conv2d { bits, params: conv_params(POINT, 1, activation)?, weights, channels };
             let input = self.require(node.inputs[0], &Layout::identity(&shape), [1, 1, rows_in, k])?;
             self.emit(step, node, kind, vec![input], [1, 1, rows_in, c_out], Layout::identity(&out_shape));
         }
@@ -223,14 +237,15 @@ impl Lowering<'_> {
 
     /// A depthwise convolution of one tap.
     fn scale_offset(&mut self, step: &Fused, node: &Node, activation: (i8, i8)) -> Lowers {
+        let bits = self.bits(step);
         let c = self.shape(node.inputs[1]).iter().product();
         let (weights, channels) = self.rows(node, step, (c, 1), |o, _| o)?;
         let params = conv_params(POINT, c, activation)?;
         let input = self.spatial_input(node.inputs[0])?;
         let kind = if c == 1 {
-            Kind::Conv2d { params, weights, channels }
+            Kind::Conv2d { bits, params, weights, channels }
         } else {
-            Kind::DepthwiseConv2d { params, weights, channels }
+            Kind::DepthwiseConv2d { bits, params, weights, channels }
         };
         self.emit_spatial(step, node, kind, input);
         Ok(())

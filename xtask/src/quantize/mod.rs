@@ -14,6 +14,7 @@ mod lower_movement;
 mod lower_ops;
 mod noise;
 pub(crate) mod params;
+pub mod pins;
 pub mod scheme;
 pub mod trial;
 
@@ -33,6 +34,7 @@ use crate::qdq;
 use crate::recover::{self, Recovery, Refined};
 use crate::simplify;
 pub use channel::accumulator_bound;
+use pins::Pin;
 pub use scheme::Scheme;
 use trial::Trial;
 
@@ -59,6 +61,8 @@ pub struct Settings {
     pub method: Option<Method>,
     /// Which steps recover accuracy, in order.
     pub recover: Vec<Recovery>,
+    /// Layers of another precision than int8.
+    pub pins: Vec<Pin>,
     /// Real ranges of inputs that the recipe fixes, by name.
     pub input_ranges: HashMap<String, (f32, f32)>,
     /// Sizes of symbolic dimensions.
@@ -73,6 +77,7 @@ impl Default for Settings {
             name: String::new(),
             method: None,
             recover: Recovery::ALL.to_vec(),
+            pins: Vec::new(),
             input_ranges: HashMap::new(),
             dims: Vec::new(),
             lineage: None,
@@ -251,6 +256,7 @@ impl Source {
             ));
         }
         let steps = fuse::fuse_activations(graph);
+        let bits = pins::weight_bits(graph, &steps, &settings.pins)?;
         let values: Vec<ValueId> =
             graph.inputs.iter().copied().chain(steps.iter().map(|step| step.output)).collect();
         let (fit, held) = parts(samples);
@@ -265,7 +271,7 @@ impl Source {
         let scheme = |histograms: &[Histogram], method, warnings: &mut Vec<String>| {
             let ranges = values.iter().zip(histograms).map(|(&value, seen)| (value, seen.range(method)));
             let values = params::assign(graph, &steps, &ranges.collect(), &fixed, warnings);
-            Scheme::new(graph, &steps, values, &HashMap::new())
+            Scheme::new(graph, &steps, values, &bits)
         };
         let on_held = Trial::new(graph, data, &held);
         let calibration = match settings.method {

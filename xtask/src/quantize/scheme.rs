@@ -46,6 +46,11 @@ impl Weights {
         real
     }
 
+    /// What an integer counts in the network: 16 where it has four bits.
+    pub fn unit(&self) -> i8 {
+        if self.bits == 4 { 16 } else { 1 }
+    }
+
     /// The largest integer.
     pub fn limit(bits: u8) -> i8 {
         if bits == 4 { 7 } else { 127 }

@@ -1,0 +1,59 @@
+//! Layers whose precision the user chose.
+
+use std::collections::HashMap;
+
+use still8_validation::recipe::Precision;
+use still8_validation::{Failure, Result};
+
+use super::fuse::Fused;
+use super::scheme::Channels;
+use crate::graph::{Graph, Op, ValueId};
+
+/// A layer by name, and its precision.
+pub type Pin = (String, Precision);
+
+/// The name by which users know a step: that of its first node, as reports have it.
+pub fn layer_name<'g>(graph: &'g Graph, step: &Fused) -> &'g str {
+    graph.nodes[step.node].name.split(';').next().unwrap_or_default()
+}
+
+/// Whether the step can have weights of four bits.
+pub fn has_int4(graph: &Graph, step: &Fused) -> bool {
+    let node = &graph.nodes[step.node];
+    let grouped = match node.op {
+        Op::Conv { groups, .. } => groups > 1 && groups != graph.values[node.inputs[0]].shape[1],
+        _ => false,
+    };
+    Channels::of(graph, node).is_some() && !grouped
+}
+
+/// The bits of the weights of each pinned step, by the value that it produces.
+///
+/// # Errors
+/// [`Failure::Usage`] names a layer that does not exist, with those of similar names, or one that has no such form.
+pub fn weight_bits(graph: &Graph, steps: &[Fused], pins: &[Pin]) -> Result<HashMap<ValueId, u8>> {
+    let mut bits = HashMap::new();
+    for (name, precision) in pins {
+        let Some(step) = steps.iter().find(|step| layer_name(graph, step) == name) else {
+            let names: Vec<&str> = steps.iter().map(|step| layer_name(graph, step)).collect();
+            return Err(Failure::Usage(format!("no layer is called `{name}`; {}", similar(name, &names))));
+        };
+        if *precision == Precision::Int4 && !has_int4(graph, step) {
+            return Err(Failure::Usage(format!(
+                "layer `{name}` ({}) has no weights that could have 4 bits",
+                graph.nodes[step.node].op.name()
+            )));
+        }
+        bits.insert(step.output, precision.bits());
+    }
+    Ok(bits)
+}
+
+/// The names that begin most like `name`, or the first ones.
+fn similar(name: &str, names: &[&str]) -> String {
+    let alike = |other: &str| name.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    let mut sorted = names.to_vec();
+    sorted.sort_by_key(|other| std::cmp::Reverse(alike(other)));
+    sorted.truncate(5);
+    format!("similar ones: {}", sorted.join(", "))
+}
