@@ -20,6 +20,7 @@ pub mod selftest;
 pub mod session;
 #[cfg(test)]
 mod tests;
+pub mod wide;
 
 pub use arena::Align16;
 pub use error::{ArenaTooSmall, OpFault, PlanError};

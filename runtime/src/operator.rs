@@ -178,6 +178,22 @@ impl<'a> Operands<'a> {
         (0..self.tensors.len()).try_for_each(|i| self.operand(i).expect_int8())
     }
 
+    /// [`Self::expect_int8`] for int16.
+    #[inline]
+    pub(crate) fn expect_int16(&self, inputs: usize, outputs: usize) -> Result<(), OpFault> {
+        if self.inputs != inputs || self.tensors.len() != inputs + outputs {
+            return Err(OpFault::Operands);
+        }
+        (0..self.tensors.len()).try_for_each(|i| self.operand(i).expect_int16())
+    }
+
+    /// Refuses another number of operands.
+    #[inline]
+    pub(crate) fn expect_operands(&self, inputs: usize, outputs: usize) -> Result<(), OpFault> {
+        let as_many = self.inputs == inputs && self.tensors.len() == inputs + outputs;
+        if as_many { Ok(()) } else { Err(OpFault::Operands) }
+    }
+
     /// Number of inputs.
     #[inline]
     pub(crate) fn input_count(&self) -> usize {
@@ -303,11 +319,22 @@ impl<'a> Tensor<'a> {
         n.wrapping_mul(h).wrapping_mul(w).wrapping_mul(c)
     }
 
-    /// Arena range of an int8 tensor.
+    /// Arena range of an int8 or int16 tensor.
     #[inline(never)]
     pub(crate) fn range(&self) -> Range<usize> {
         let start = self.record.offset as usize;
-        start..start.wrapping_add(self.len())
+        let doubling = usize::from(self.record.dtype == DataType::Int16 as u8);
+        start..start.wrapping_add(self.len() << doubling)
+    }
+
+    /// Refuses other types than int16, tensors without elements, and those at odd places.
+    #[inline]
+    pub(crate) fn expect_int16(&self) -> Result<(), OpFault> {
+        let int16 = self.record.dtype == DataType::Int16 as u8 && self.record.zero_point == 0;
+        if !int16 {
+            return Err(OpFault::DataType);
+        }
+        if self.len() == 0 || !self.record.offset.is_multiple_of(2) { Err(OpFault::Shape) } else { Ok(()) }
     }
 
     /// Zero point of an int8 tensor, as [`Self::expect_int8`] checked.
@@ -324,6 +351,12 @@ impl<'a> Tensor<'a> {
             return Err(OpFault::DataType);
         }
         if self.len() == 0 { Err(OpFault::Shape) } else { Ok(()) }
+    }
+
+    /// Number of the type, one of [`DataType`]'s in a checked plan.
+    #[inline]
+    pub(crate) fn dtype(&self) -> u8 {
+        self.record.dtype
     }
 
     /// Real value of one step.

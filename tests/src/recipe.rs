@@ -215,7 +215,7 @@ pub struct Quantize {
 pub struct LayerPrecision {
     /// Name of the layer in the student's file, as reports have it.
     pub name: String,
-    /// Its precision: `bits = 4` or `bits = 8`.
+    /// Its precision: `bits = 4` (int4 weights), `bits = 8`, or `bits = 16` (int16 activations).
     pub bits: Precision,
 }
 
@@ -227,17 +227,20 @@ pub enum Precision {
     Int4,
     /// int8 activations and weights.
     Int8,
+    /// int16 activations, int8 weights.
+    Int16,
 }
 
 impl Precision {
     /// Every precision, by bits.
-    pub const ALL: [Self; 2] = [Self::Int4, Self::Int8];
+    pub const ALL: [Self; 3] = [Self::Int4, Self::Int8, Self::Int16];
 
     /// As `bits` in `model.toml`.
     pub const fn bits(self) -> u8 {
         match self {
             Self::Int4 => 4,
             Self::Int8 => 8,
+            Self::Int16 => 16,
         }
     }
 }
@@ -246,7 +249,7 @@ impl TryFrom<u8> for Precision {
     type Error = String;
 
     fn try_from(bits: u8) -> std::result::Result<Self, String> {
-        let known = Self::ALL.map(|precision| precision.bits().to_string()).join(" or ");
+        let known = Self::ALL.map(|precision| precision.bits().to_string()).join(", ");
         let found = Self::ALL.into_iter().find(|precision| precision.bits() == bits);
         found.ok_or_else(|| format!("bits = {bits} is not supported: a layer has {known}"))
     }

@@ -22,7 +22,7 @@ use xtask::network::{Kind, Network, Op};
 
 const SAMPLES: usize = 3;
 
-const COUNTS: [(OpCode, usize); 23] = [
+const COUNTS: [(OpCode, usize); 28] = [
     (OpCode::Conv2d, 72),
     (OpCode::DepthwiseConv2d, 48),
     (OpCode::FullyConnected, 32),
@@ -46,6 +46,11 @@ const COUNTS: [(OpCode, usize); 23] = [
     (OpCode::Conv2dInt4, 16),
     (OpCode::DepthwiseConv2dInt4, 10),
     (OpCode::FullyConnectedInt4, 10),
+    (OpCode::Convert, 4),
+    (OpCode::Conv2d16, 10),
+    (OpCode::Add16, 5),
+    (OpCode::Mean16, 4),
+    (OpCode::Table16, 3),
 ];
 
 /// The network, its inputs and what the host makes of them.

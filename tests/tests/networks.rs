@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 use still8::format::Family;
 use still8_validation::data::Dataset;
 use still8_validation::host::HostRunner;
+use still8_validation::model::{DataKind, Model};
 use still8_validation::onnx::blocks::BLOCKS;
+use still8_validation::recipe::Precision;
 use still8_validation::transfer::{DeviceInputs, Transfer};
 use support::emulator_available;
 use xtask::boards::{self, Board, Core, Run};
@@ -29,9 +31,10 @@ const SAMPLES: usize = 3;
 type Named = (&'static str, fn(&str) -> Network);
 
 /// Every network.
-const NETWORKS: [Named; 12] = [
+const NETWORKS: [Named; 13] = [
     ("fashion", model),
     ("motion", model),
+    ("fashion with layers of every precision", mixed),
     ("kws", reference),
     ("ic", reference),
     ("ad", reference),
@@ -48,6 +51,26 @@ const NETWORKS: [Named; 12] = [
 fn model(name: &str) -> Network {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models")).join(name);
     quantize_model(&folder, QUIET).unwrap().network
+}
+
+/// The model with weights of four bits, and activations of sixteen.
+fn mixed(_: &str) -> Network {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/fashion"));
+    let model = Model::open(folder).unwrap();
+    let source = Source::open(&model.student().unwrap(), &[]).unwrap();
+    let pins = [
+        ("block2/pointwise", Precision::Int4),
+        ("block6/pointwise", Precision::Int4),
+        ("block6/depthwise", Precision::Int4),
+        ("block3/depthwise", Precision::Int16),
+        ("block3/pointwise", Precision::Int16),
+        ("block5/add", Precision::Int16),
+        ("head/average", Precision::Int16),
+    ];
+    let pins = pins.map(|(name, precision)| (name.to_owned(), precision)).to_vec();
+    let settings = Settings { pins, ..Settings::default() };
+    let data = model.dataset(DataKind::Calibration).unwrap();
+    source.quantize(&data, &settings, &Silent).unwrap().network
 }
 
 /// A network of the benchmark.

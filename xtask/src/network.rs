@@ -4,9 +4,10 @@
 //! whatever the family of the plan.
 
 use still8::format::{
-    AddParams, ArgMaxParams, ChannelRecord, ConcatParams, Conv2dParams, DataType, FullyConnectedParams,
-    LayerNormParams, MatMulParams, MeanParams, MulParams, NormRecord, OpCode, PReluParams, PadParams,
-    Pool2dParams, TapRecord, TransposeParams,
+    Add16Params, AddParams, ArgMaxParams, ChannelRecord, ConcatParams, Conv2d16Params, Conv2dParams,
+    ConvertParams, DataType, FullyConnectedParams, LayerNormParams, MatMulParams, Mean16Params, MeanParams,
+    MulParams, NormRecord, OpCode, PReluParams, PadParams, Pool2dParams, TapRecord, TransposeParams,
+    WideRecord,
 };
 
 use crate::quantization::Quantization;
@@ -33,6 +34,11 @@ impl Tensor {
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        self.len() * self.quantization.dtype.bytes(1).unwrap_or(1) as usize
     }
 
     /// Whether there are no elements.
@@ -126,6 +132,19 @@ pub enum Kind {
         columns: Vec<TapRecord>,
     },
     ArgMax(ArgMaxParams),
+    Convert(ConvertParams),
+    /// Weights `[c_out][kernel_h][kernel_w][c_in / groups]`.
+    Conv2d16 {
+        params: Conv2d16Params,
+        weights: Vec<i8>,
+        channels: Vec<WideRecord>,
+    },
+    Add16(Add16Params),
+    Mean16(Mean16Params),
+    /// Entry j is the output for 128 · j − 32768.
+    Table16 {
+        table: Vec<i16>,
+    },
 }
 
 impl Kind {
@@ -155,6 +174,11 @@ impl Kind {
             Self::Gather { .. } => OpCode::Gather,
             Self::ResizeLinear { .. } => OpCode::ResizeLinear,
             Self::ArgMax(_) => OpCode::ArgMax,
+            Self::Convert(_) => OpCode::Convert,
+            Self::Conv2d16 { .. } => OpCode::Conv2d16,
+            Self::Add16(_) => OpCode::Add16,
+            Self::Mean16(_) => OpCode::Mean16,
+            Self::Table16 { .. } => OpCode::Table16,
         }
     }
 
@@ -178,7 +202,8 @@ impl Kind {
         match self {
             Self::Conv2d { weights, .. }
             | Self::DepthwiseConv2d { weights, .. }
-            | Self::FullyConnected { weights, .. } => weights,
+            | Self::FullyConnected { weights, .. }
+            | Self::Conv2d16 { weights, .. } => weights,
             _ => &[],
         }
     }
@@ -274,7 +299,7 @@ impl Network {
     pub fn macs(&self, op: &Op) -> u64 {
         let output = self.tensors[op.output].len() as u64;
         match &op.kind {
-            Kind::Conv2d { weights, .. } => {
+            Kind::Conv2d { weights, .. } | Kind::Conv2d16 { weights, .. } => {
                 let c_out = self.tensors[op.output].shape[3].max(1) as u64;
                 output * (weights.len() as u64 / c_out)
             }
@@ -305,6 +330,10 @@ impl Network {
 
     /// Weights and biases of the whole network.
     pub fn parameters(&self) -> usize {
-        self.ops.iter().map(|op| op.kind.weights().len() + op.kind.channels().len()).sum()
+        let records = |kind: &Kind| match kind {
+            Kind::Conv2d16 { channels, .. } => channels.len(),
+            kind => kind.channels().len(),
+        };
+        self.ops.iter().map(|op| op.kind.weights().len() + records(&op.kind)).sum()
     }
 }

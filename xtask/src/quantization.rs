@@ -62,6 +62,17 @@ impl Quantization {
         self.quantize(real) as i8
     }
 
+    /// The integers that an int8 or int16 tensor holds in these bytes.
+    pub fn integers(&self, bytes: &[i8]) -> Vec<i32> {
+        match self.dtype {
+            DataType::Int16 => {
+                let pair = |pair: &[i8; 2]| i16::from_le_bytes(pair.map(|byte| byte as u8)).into();
+                bytes.as_chunks::<2>().0.iter().map(pair).collect()
+            }
+            _ => bytes.iter().map(|&byte| byte.into()).collect(),
+        }
+    }
+
     /// The real value of an integer.
     pub fn dequantize(&self, q: i32) -> f32 {
         (f64::from(self.scale) * (i64::from(q) - i64::from(self.zero_point)) as f64) as f32

@@ -8,10 +8,12 @@
 //! of any record's size or meaning is a new [`FORMAT_VERSION`].
 
 mod params;
+mod wide;
 
 use bytemuck::{Pod, Zeroable};
 
 pub use params::*;
+pub use wide::*;
 
 #[cfg(target_endian = "big")]
 compile_error!("plans are little-endian and read in place; big-endian hosts are not supported");
@@ -281,6 +283,11 @@ pub enum OpCode {
     Conv2dInt4 = 20,
     DepthwiseConv2dInt4 = 21,
     FullyConnectedInt4 = 22,
+    Convert = 23,
+    Conv2d16 = 24,
+    Add16 = 25,
+    Mean16 = 26,
+    Table16 = 27,
 }
 
 impl OpCode {
@@ -309,11 +316,16 @@ impl OpCode {
         Self::Conv2dInt4,
         Self::DepthwiseConv2dInt4,
         Self::FullyConnectedInt4,
+        Self::Convert,
+        Self::Conv2d16,
+        Self::Add16,
+        Self::Mean16,
+        Self::Table16,
     ];
 }
 
 /// Number of [`OpCode`]s.
-pub const OP_CODES: usize = 23;
+pub const OP_CODES: usize = 28;
 
 /// Direction of a graph input or output.
 pub mod io_kind {

@@ -36,7 +36,10 @@ use portable as variant;
 use scalar as variant;
 
 // One kernel for all cores.
-pub(crate) use portable::{arg_max, gather, layer_norm, mat_mul, mul, prelu, resize_linear};
+pub(crate) use portable::{
+    add16, arg_max, conv2d16, gather, layer_norm, mat_mul, mean16, mul, narrow, prelu, rescale,
+    resize_linear, table16, widen,
+};
 pub(crate) use variant::{
     add, average_pool2d, concat, conv2d, depthwise_conv2d, fully_connected, max_pool2d, mean, pad, softmax,
     table, transpose,

@@ -1,10 +1,11 @@
 //! Checks that several operators share.
 
 use crate::error::OpFault;
-use crate::format::ChannelRecord;
+use crate::format::{ChannelRecord, WideRecord};
 use crate::operator::Tensor;
 use crate::packing::nibble_bytes;
 use crate::requantize;
+use crate::wide;
 
 /// Refuses weights of another length or below −127. `flips` are those of their [order](crate::packing::MatrixOrder).
 #[inline]
@@ -40,6 +41,24 @@ pub(super) fn check_channels(channels: &[ChannelRecord], need: usize, zero_point
         Some(channel) => Err(OpFault::Channel { channel }),
         None => Ok(()),
     }
+}
+
+/// Refuses records of 64-bit accumulators outside the numbers contract, or another number of them.
+#[inline]
+pub(super) fn check_wide(records: &[WideRecord], need: usize) -> Result<(), OpFault> {
+    if records.len() != need {
+        return Err(OpFault::Data);
+    }
+    match records.iter().position(|record| !wide::is_valid(record)) {
+        Some(channel) => Err(OpFault::Channel { channel }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses an empty range of outputs, and −32768.
+#[inline]
+pub(super) fn check_activation16(min: i16, max: i16) -> Result<(), OpFault> {
+    if -i16::MAX <= min && min <= max { Ok(()) } else { Err(OpFault::Value) }
 }
 
 /// Refuses an empty range of outputs.

@@ -5,13 +5,16 @@
 //! accumulators are int32 with wrapping arithmetic, and the compiler proves that none wraps.
 
 mod add;
+mod add16;
 mod arg_max;
 mod average_pool2d;
 mod check;
 mod concat;
 mod constant;
 mod conv2d;
+mod conv2d16;
 mod conv2d_int4;
+mod convert;
 mod convolution;
 mod depthwise_conv2d;
 mod depthwise_conv2d_int4;
@@ -24,6 +27,7 @@ mod layer_norm;
 mod mat_mul;
 mod max_pool2d;
 mod mean;
+mod mean16;
 mod mul;
 mod pad;
 mod pool2d;
@@ -31,15 +35,19 @@ mod prelu;
 mod resize_linear;
 mod softmax;
 mod table;
+mod table16;
 mod transpose;
 
 pub use add::Add;
+pub use add16::Add16;
 pub use arg_max::ArgMax;
 pub use average_pool2d::AveragePool2d;
 pub use concat::Concat;
 pub use constant::Constant;
 pub use conv2d::Conv2d;
 pub use conv2d_int4::Conv2dInt4;
+pub use conv2d16::Conv2d16;
+pub use convert::Convert;
 pub use depthwise_conv2d::DepthwiseConv2d;
 pub use depthwise_conv2d_int4::DepthwiseConv2dInt4;
 #[cfg(kernels_neon)]
@@ -51,12 +59,14 @@ pub use layer_norm::LayerNorm;
 pub use mat_mul::MatMul;
 pub use max_pool2d::MaxPool2d;
 pub use mean::Mean;
+pub use mean16::Mean16;
 pub use mul::Mul;
 pub use pad::Pad;
 pub use prelu::PRelu;
 pub use resize_linear::ResizeLinear;
 pub use softmax::Softmax;
 pub use table::Table;
+pub use table16::Table16;
 pub use transpose::Transpose;
 
 use crate::format::OpCode;
@@ -87,6 +97,11 @@ pub const ALL: &[OpEntry] = &[
     OpEntry::of::<Conv2dInt4>(),
     OpEntry::of::<DepthwiseConv2dInt4>(),
     OpEntry::of::<FullyConnectedInt4>(),
+    OpEntry::of::<Convert>(),
+    OpEntry::of::<Conv2d16>(),
+    OpEntry::of::<Add16>(),
+    OpEntry::of::<Mean16>(),
+    OpEntry::of::<Table16>(),
 ];
 
 /// Name of an operator. Apart from the operators' entries, so that an image without a log holds no names.
@@ -115,5 +130,10 @@ pub const fn name(code: OpCode) -> &'static str {
         OpCode::Conv2dInt4 => Conv2dInt4::NAME,
         OpCode::DepthwiseConv2dInt4 => DepthwiseConv2dInt4::NAME,
         OpCode::FullyConnectedInt4 => FullyConnectedInt4::NAME,
+        OpCode::Convert => Convert::NAME,
+        OpCode::Conv2d16 => Conv2d16::NAME,
+        OpCode::Add16 => Add16::NAME,
+        OpCode::Mean16 => Mean16::NAME,
+        OpCode::Table16 => Table16::NAME,
     }
 }

@@ -105,6 +105,11 @@ impl<'m> Case<'m> {
             | OpCode::Gather
             | OpCode::ResizeLinear
             | OpCode::ArgMax
+            | OpCode::Convert
+            | OpCode::Conv2d16
+            | OpCode::Add16
+            | OpCode::Mean16
+            | OpCode::Table16
             // These call the kernels for eight bits.
             | OpCode::Conv2dInt4
             | OpCode::DepthwiseConv2dInt4

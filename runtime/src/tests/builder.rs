@@ -54,6 +54,14 @@ impl PlanBuilder {
         self.tensor_at(place.offset, shape, zero_point)
     }
 
+    /// An int16 tensor with a place of its own.
+    pub fn tensor16(&mut self, shape: [usize; 4]) -> u16 {
+        let place = self.arena(2 * shape.iter().product::<usize>());
+        let tensor = self.tensor_at(place.offset, shape, 0);
+        self.tensors[usize::from(tensor)].dtype = DataType::Int16 as u8;
+        tensor
+    }
+
     pub fn tensor_at(&mut self, offset: u32, shape: [usize; 4], zero_point: i8) -> u16 {
         self.tensors.push(TensorRecord {
             offset,

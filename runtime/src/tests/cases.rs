@@ -4,8 +4,8 @@
 
 use super::builder::PlanBuilder;
 use super::random::{Bytes, channel};
-use super::single_kernel_cases;
 use super::window_cases::{convolution, fully_connected, pool};
+use super::{single_kernel_cases, wide_cases};
 use crate::format::*;
 use crate::requantize;
 
@@ -62,6 +62,9 @@ pub(super) fn case(code: OpCode, family: Family, random: &mut Bytes) -> Case {
     match code {
         OpCode::Conv2d | OpCode::DepthwiseConv2d | OpCode::Conv2dInt4 | OpCode::DepthwiseConv2dInt4 => {
             convolution(code, family, random)
+        }
+        OpCode::Convert | OpCode::Conv2d16 | OpCode::Add16 | OpCode::Mean16 | OpCode::Table16 => {
+            wide_cases::wide(code, family, random).case
         }
         OpCode::FullyConnected | OpCode::FullyConnectedInt4 => fully_connected(code, family, random),
         OpCode::Add => add(family, random),

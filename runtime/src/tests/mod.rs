@@ -8,4 +8,5 @@ mod model;
 pub(crate) mod random;
 mod reader;
 mod single_kernel_cases;
+mod wide_cases;
 mod window_cases;

@@ -6,7 +6,7 @@ use super::random::Bytes;
 use crate::error::{ArenaTooSmall, OpFault, PlanError};
 use crate::format::*;
 use crate::session::SelfTest;
-use crate::{Align16, OpTable, Plan, Session, kernels, ops};
+use crate::{Align16, OpEntry, OpTable, Plan, Session, kernels, ops};
 
 /// A plan of two ops: Table after Pad.
 fn two_ops() -> PlanBuilder {
@@ -253,8 +253,11 @@ fn text_that_is_no_text_reads_as_none() {
 #[test]
 fn every_operator_has_a_case_that_is_accepted_in_a_table_of_its_own() {
     for entry in ops::ALL {
-        let units = case(entry.code(), Family::Dsp, &mut Bytes::new(1)).builder.build();
-        let table = OpTable::new(&[*entry]);
+        let builder = case(entry.code(), Family::Dsp, &mut Bytes::new(1)).builder;
+        // Operators on int16 are reached through a Convert.
+        let named = |other: &&OpEntry| builder.ops.iter().any(|op| op.op == other.code() as u16);
+        let table = OpTable::new(&ops::ALL.iter().filter(named).copied().collect::<Vec<_>>());
+        let units = builder.build();
         assert!(Plan::from_bytes(bytes(&units), &table).is_ok(), "{}", entry.name());
     }
 }

@@ -5,6 +5,8 @@
 
 #[path = "random_single_kernel.rs"]
 mod single_kernel;
+#[path = "random_wide.rs"]
+mod wide;
 
 use still8::format::{
     AddParams, ChannelRecord, ConcatParams, Conv2dParams, DataRef, FullyConnectedParams, MeanParams, OpCode,
@@ -152,6 +154,9 @@ impl Builder {
             OpCode::Softmax => self.softmax(),
             OpCode::Transpose => self.transpose(),
             OpCode::Table => self.table(),
+            OpCode::Convert | OpCode::Conv2d16 | OpCode::Add16 | OpCode::Mean16 | OpCode::Table16 => {
+                self.wide(code);
+            }
             other => self.single_kernel(other),
         }
     }

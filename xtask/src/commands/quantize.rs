@@ -59,7 +59,7 @@ pub struct Options {
     /// or all].
     #[arg(long, value_name = "STEPS", value_parser = parse_recover)]
     pub recover: Option<Recover>,
-    /// Precision of a layer, by its name in reports: 4 (int4 weights) or 8 bits. May be given several times; wins over the
+    /// Precision of a layer, by its name in reports: 4 (int4 weights), 8, or 16 bits (int16 activations). May be given several times; wins over the
     /// recipe's.
     #[arg(long, value_name = "NAME=BITS", value_parser = parse_layer)]
     pub layer: Vec<Pin>,

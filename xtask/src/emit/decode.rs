@@ -3,8 +3,9 @@
 use bytemuck::{AnyBitPattern, pod_read_unaligned};
 use still8::Plan;
 use still8::format::{
-    ChannelRecord, ConstantParams, Conv2dParams, DataRef, DataType, FullyConnectedParams, GatherParams,
-    LayerNormParams, OpCode, OpRecord, PReluParams, ResizeLinearParams, SoftmaxParams, TableParams,
+    ChannelRecord, ConstantParams, Conv2d16Params, Conv2dParams, DataRef, DataType, FullyConnectedParams,
+    GatherParams, LayerNormParams, OpCode, OpRecord, PReluParams, ResizeLinearParams, SoftmaxParams,
+    Table16Params, TableParams,
 };
 
 use crate::network::{Bits, Golden, Kind, Network, Op, Port, Tensor};
@@ -147,6 +148,16 @@ fn kind(plan: &Plan<'_>, op: &OpRecord) -> Option<Kind> {
             Kind::ResizeLinear { rows: data(plan, params.rows), columns: data(plan, params.columns) }
         }
         OpCode::ArgMax => Kind::ArgMax(read(plan, op)),
+        OpCode::Convert => Kind::Convert(read(plan, op)),
+        OpCode::Conv2d16 => {
+            let params: Conv2d16Params = read(plan, op);
+            let (weights, channels) = (data(plan, params.weights), data(plan, params.channels));
+            let params = Conv2d16Params { weights: NOTHING, channels: NOTHING, ..params };
+            Kind::Conv2d16 { params, weights, channels }
+        }
+        OpCode::Add16 => Kind::Add16(read(plan, op)),
+        OpCode::Mean16 => Kind::Mean16(read(plan, op)),
+        OpCode::Table16 => Kind::Table16 { table: data(plan, read::<Table16Params>(plan, op).table) },
     })
 }
 

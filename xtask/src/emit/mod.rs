@@ -5,10 +5,10 @@ mod decode;
 use bytemuck::{Pod, bytes_of, cast_slice};
 use still8::Plan;
 use still8::format::{
-    ALIGNMENT, ChannelRecord, ConstantParams, DataRef, FORMAT_VERSION, Family, FullyConnectedInt4Params,
-    GatherParams, GoldenHeader, Header, IoRecord, LayerNormParams, MAGIC, MAX_RANK, OpRecord, PReluParams,
-    ResizeLinearParams, SECTION_REQUIRED, SectionRecord, SoftmaxParams, StrRef, TableParams, TensorRecord,
-    io_kind, section,
+    ALIGNMENT, ChannelRecord, ConstantParams, Conv2d16Params, DataRef, FORMAT_VERSION, Family,
+    FullyConnectedInt4Params, GatherParams, GoldenHeader, Header, IoRecord, LayerNormParams, MAGIC, MAX_RANK,
+    OpRecord, PReluParams, ResizeLinearParams, SECTION_REQUIRED, SectionRecord, SoftmaxParams, StrRef,
+    Table16Params, TableParams, TensorRecord, io_kind, section,
 };
 use still8::plan::checksum;
 use still8_validation::{Failure, Result};
@@ -90,10 +90,11 @@ pub fn emit(network: &Network, family: Family) -> Result<Emitted> {
             reserved: 0,
             name: writer.text(&op.name)?,
         });
+        let weights = if packed.is_empty() { op.kind.weights().len() } else { packed.len() };
         let (data, records) = (writer.sizes().0 - before.0, writer.sizes().1 - before.1);
         op_bytes.push(OpBytes {
-            weights: packed.len(),
-            constants: data - packed.len(),
+            weights,
+            constants: data - weights,
             records: size_of::<OpRecord>() + records,
         });
     }
@@ -302,6 +303,17 @@ impl Writer {
                 self.record(&ResizeLinearParams { rows, columns })
             }
             Kind::ArgMax(params) => self.record(params),
+            Kind::Convert(params) => self.record(params),
+            Kind::Conv2d16 { params, weights, channels } => {
+                let (weights, channels) = (self.blob(cast_slice(weights))?, self.blob(cast_slice(channels))?);
+                self.record(&Conv2d16Params { weights, channels, ..*params })
+            }
+            Kind::Add16(params) => self.record(params),
+            Kind::Mean16(params) => self.record(params),
+            Kind::Table16 { table } => {
+                let table = self.blob(cast_slice(table))?;
+                self.record(&Table16Params { table })
+            }
         }
     }
 

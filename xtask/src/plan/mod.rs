@@ -55,7 +55,7 @@ pub fn plan_memory(network: &Network, family: Family) -> MemoryPlan {
     for (tensor, life) in lives.iter().enumerate() {
         if let Some((first, last)) = *life {
             buffer_of[tensor] = Some(buffers.len());
-            let bytes = network.tensors[tensor].len().next_multiple_of(ALIGNMENT);
+            let bytes = network.tensors[tensor].bytes().next_multiple_of(ALIGNMENT);
             buffers.push(Buffer { bytes, first, last });
         }
     }
@@ -104,7 +104,7 @@ fn owners(network: &Network) -> Vec<usize> {
                 network.ops[index + 1..].iter().any(|op| op.inputs.iter().any(|&i| owner[i] == input));
             let is_output = network.outputs.iter().any(|port| owner[port.tensor] == input);
             // Two different views of one buffer as inputs would be read after being written over.
-            let same_size = network.tensors[input].len() == network.tensors[op.output].len();
+            let same_size = network.tensors[input].bytes() == network.tensors[op.output].bytes();
             !read_later && !is_output && same_size
         });
         if let Some(input) = over {

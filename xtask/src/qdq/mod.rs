@@ -7,11 +7,14 @@
 mod nodes;
 mod writer;
 
+use std::collections::HashSet;
+
 use still8_validation::{Failure, Result};
 
 use crate::graph::{Graph, Value, ValueId};
 use crate::quantization::Quantization;
 use crate::quantize::fuse::{Fused, fuse_activations};
+use crate::quantize::lower_wide::widened;
 use crate::quantize::scheme::Scheme;
 use writer::Writer;
 
@@ -30,7 +33,13 @@ pub fn floats_of(name: &str) -> String {
 /// # Errors
 /// [`Failure::Unsupported`] names the node that has no QDQ form.
 pub fn export(graph: &Graph, scheme: &Scheme, name: &str, sha256: [u8; 32]) -> Result<Vec<u8>> {
-    let mut exporter = Exporter { graph, scheme, writer: Writer::new(name) };
+    let mut exporter = Exporter {
+        graph,
+        scheme,
+        wide: false,
+        converted: HashSet::new(),
+        writer: Writer::new(name, !scheme.wide.is_empty()),
+    };
     for &input in &graph.inputs {
         let value = &graph.values[input];
         exporter.writer.input(&value.name, &value.shape);
@@ -43,9 +52,12 @@ pub fn export(graph: &Graph, scheme: &Scheme, name: &str, sha256: [u8; 32]) -> R
         })?;
         exporter.quantize(step.output, &floats_of(&graph.values[step.output].name));
     }
+    exporter.wide = false;
     for &output in &graph.outputs {
         let value = &graph.values[output];
-        exporter.writer.output(&value.name, &value.shape);
+        // A plan's outputs are int8.
+        let name = exporter.read(output);
+        exporter.writer.output(&name, &value.shape);
     }
     let source: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(exporter.writer.finish(&[("still8.source_sha256", &source)]))
@@ -54,6 +66,10 @@ pub fn export(graph: &Graph, scheme: &Scheme, name: &str, sha256: [u8; 32]) -> R
 struct Exporter<'a> {
     graph: &'a Graph,
     scheme: &'a Scheme,
+    /// Whether the step that is written runs on int16.
+    wide: bool,
+    /// Values that were written with the other kind of integers as well.
+    converted: HashSet<ValueId>,
     writer: Writer,
 }
 
@@ -63,10 +79,27 @@ impl Exporter<'_> {
         self.scheme.values[&value]
     }
 
-    /// What nodes read as a value: its name, or what comes out of an input's DequantizeLinear.
-    fn read(&self, value: ValueId) -> String {
+    /// A value as its own integers have it: its name, or what comes out of an input's DequantizeLinear.
+    fn own(&self, value: ValueId) -> String {
         let name = &self.graph.values[value].name;
         if self.graph.inputs.contains(&value) { format!("{name}_dequantized") } else { name.clone() }
+    }
+
+    /// What the step's nodes read as a value. Where its integers are of another kind than the step's, they are converted.
+    fn read(&mut self, value: ValueId) -> String {
+        let own = self.own(value);
+        if self.scheme.wide.contains(&value) == self.wide {
+            return own;
+        }
+        let name = &self.graph.values[value].name;
+        let int8 = self.quantization(value);
+        let (suffix, to) = if self.wide { ("int16", widened(int8)) } else { ("int8", int8) };
+        let (integers, floats) = (format!("{name}_{suffix}_quantized"), format!("{name}_{suffix}"));
+        if self.converted.insert(value) {
+            self.writer.quantize(&own, to, &integers);
+            self.writer.dequantize(&integers, to, &floats);
+        }
+        floats
     }
 
     /// What nodes read as an operand that may be constant: such a one is written as integers as well.
@@ -81,15 +114,17 @@ impl Exporter<'_> {
     /// `floats` becomes the value's integers, and these become the value.
     fn quantize(&mut self, value: ValueId, floats: &str) {
         let integers = integers_of(&self.graph.values[value].name);
-        let quantization = self.quantization(value);
-        let read = self.read(value);
+        let int8 = self.quantization(value);
+        let quantization = if self.scheme.wide.contains(&value) { widened(int8) } else { int8 };
+        let own = self.own(value);
         self.writer.quantize(floats, quantization, &integers);
-        self.writer.dequantize(&integers, quantization, &read);
+        self.writer.dequantize(&integers, quantization, &own);
     }
 
     /// The nodes of a step, up to `x_float`.
     fn step(&mut self, step: &Fused) -> std::result::Result<(), String> {
         let name = floats_of(&self.graph.values[step.output].name);
+        self.wide = self.scheme.wide.contains(&step.output);
         match step.clip {
             None => self.node(step, &name),
             Some((low, high)) => {

@@ -6,7 +6,6 @@ use still8_validation::onnx::pb::AttributeProto;
 use still8_validation::onnx::pb::tensor_proto::DataType as Element;
 
 use super::Exporter;
-use super::writer::Writer;
 use crate::expression::Expression;
 use crate::function::Function;
 use crate::graph::{Node, Op, Reduction, Tap, ValueId, Window};
@@ -90,19 +89,12 @@ impl Exporter<'_> {
                 self.writer.node("AveragePool", &[&x], output, attributes);
             }
             Op::Reduce { reduction, axes } => {
-                let keep = int("keepdims", i64::from(to.len() == from.len()));
                 let name = match reduction {
                     Reduction::Mean => "ReduceMean",
                     Reduction::Max => "ReduceMax",
-                    Reduction::Sum => {
-                        // Its axes are an input since operator set 13.
-                        let indices: Vec<i64> = axes.iter().map(|&axis| axis as i64).collect();
-                        let indices = self.writer.indices(&format!("{output}_axes"), &indices);
-                        self.writer.node("ReduceSum", &[&x, &indices], output, vec![keep]);
-                        return Ok(());
-                    }
+                    Reduction::Sum => "ReduceSum",
                 };
-                self.writer.node(name, &[&x], output, vec![Writer::axes(axes), keep]);
+                self.writer.reduce(name, &x, axes, to.len() == from.len(), output);
             }
             Op::Reshape => {
                 let shape: Vec<i64> = to.iter().map(|&size| size as i64).collect();
@@ -284,6 +276,12 @@ impl Exporter<'_> {
         let bias = self.graph.constant(bias).ok_or("its bias is not constant")?;
         let weights = self.scheme.weights.get(&step.output).ok_or("it has no weights")?;
         let input = self.quantization(node.inputs[0]);
+        if self.wide {
+            // Of 64 bits in the plan, which no tensor of a file has.
+            let name = format!("{}_bias", self.graph.values[step.output].name);
+            let shape = [&[bias.len()], behind].concat();
+            return Ok(Some(self.writer.floats(&name, &shape, &bias.iter().copied().collect::<Vec<_>>())));
+        }
         let unit = f32::from(weights.unit());
         let scales: Vec<f32> = weights.scales.iter().map(|scale| scale / unit * input.scale).collect();
         let integers: Vec<i32> = bias

@@ -20,8 +20,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn new(name: &str) -> Self {
-        Self { builder: ModelBuilder::new(OPSET).named(name) }
+    /// A file that holds int16 tensors or none.
+    pub fn new(name: &str, int16: bool) -> Self {
+        let opset = if int16 { OPSET_INT16 } else { OPSET };
+        Self { builder: ModelBuilder::new(opset).named(name) }
     }
 
     fn add(&mut self, change: impl FnOnce(ModelBuilder) -> ModelBuilder) {
@@ -77,9 +79,6 @@ impl Writer {
     }
 
     fn parameters(&mut self, name: &str, quantization: Quantization) -> [String; 2] {
-        if quantization.dtype == DataType::Int16 {
-            self.builder.opset = OPSET_INT16;
-        }
         let [scale, zero_point] = ["scale", "zero_point"].map(|what| format!("{name}_{what}"));
         if !self.builder.graph.initializer.iter().any(|known| known.name == scale) {
             self.floats(&scale, &[], &[quantization.scale]);
@@ -151,9 +150,16 @@ impl Writer {
         self.node("Clip", &[input, &low, &high], output, vec![]);
     }
 
-    /// The axes that an operator reduces, as this operator set has them.
-    pub fn axes(axes: &[usize]) -> AttributeProto {
-        ints("axes", &axes.iter().map(|&axis| axis as i64).collect::<Vec<_>>())
+    /// A reduction, whose axes are an attribute or an input by the operator set.
+    pub fn reduce(&mut self, operator: &str, x: &str, axes: &[usize], keep: bool, output: &str) {
+        let axes: Vec<i64> = axes.iter().map(|&axis| axis as i64).collect();
+        let keep = int("keepdims", keep.into());
+        if operator == "ReduceSum" || self.builder.opset >= 18 {
+            let axes = self.indices(&format!("{output}_axes"), &axes);
+            self.node(operator, &[x, &axes], output, vec![keep]);
+        } else {
+            self.node(operator, &[x], output, vec![ints("axes", &axes), keep]);
+        }
     }
 
     /// The file's bytes.

@@ -98,7 +98,11 @@ impl Source {
                 total.clipped += run[at].clipped;
                 total.values += run[at].values;
             }
-            evidence[layer.op] = Some(LayerEvidence {
+            // Taken apart, the network has conversions of its own between layers.
+            let Some(op) = quantized.network.ops.iter().position(|op| op.name == layer.name) else {
+                continue;
+            };
+            evidence[op] = Some(LayerEvidence {
                 isolated_db: total.noise.and_then(|noise| noise.db()),
                 histogram,
                 clipped: total.clipped as f64 / total.values.max(1) as f64,

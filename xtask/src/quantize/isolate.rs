@@ -8,7 +8,7 @@ use super::Quantized;
 use super::fuse::fuse_activations;
 use super::golden::Reference;
 use super::layout::Layout;
-use super::lower::{Lowered, lower};
+use super::lower::{Lowered, lower_apart};
 use crate::graph::{Graph, ValueId};
 use crate::network::{Network, Op, Port, Tensor};
 
@@ -58,7 +58,7 @@ impl Layer {
 /// As quantization itself.
 pub fn layers(quantized: &Quantized) -> Result<Vec<Layer>> {
     let steps = fuse_activations(&quantized.graph);
-    let lowered = lower(&quantized.graph, &steps, &quantized.scheme)?;
+    let lowered = lower_apart(&quantized.graph, &steps, &quantized.scheme)?;
     let named = lowered.op_values.iter().enumerate().filter_map(|(op, value)| Some((op, value.as_ref()?)));
     named.map(|(op, (value, layout))| cut(&quantized.graph, &lowered, op, *value, layout)).collect()
 }

@@ -36,7 +36,16 @@ pub struct Lowered {
 /// # Errors
 /// [`Failure::Unsupported`] names the nodes that have no int8 form, and why.
 pub fn lower(graph: &Graph, steps: &[Fused], scheme: &Scheme) -> Result<Lowered> {
-    lower_to(graph, steps, scheme, &graph.outputs)
+    lower_with(graph, steps, scheme, (&graph.outputs, false))
+}
+
+/// [`lower`] so that every value is computed in int8, also those that layers on int16 hand to each other: what layers are
+/// taken out of one by one.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_apart(graph: &Graph, steps: &[Fused], scheme: &Scheme) -> Result<Lowered> {
+    lower_with(graph, steps, scheme, (&graph.outputs, true))
 }
 
 /// [`lower`] with other values as the network's outputs.
@@ -44,11 +53,22 @@ pub fn lower(graph: &Graph, steps: &[Fused], scheme: &Scheme) -> Result<Lowered>
 /// # Errors
 /// As [`lower`].
 pub fn lower_to(graph: &Graph, steps: &[Fused], scheme: &Scheme, outputs: &[ValueId]) -> Result<Lowered> {
+    lower_with(graph, steps, scheme, (outputs, false))
+}
+
+fn lower_with(
+    graph: &Graph,
+    steps: &[Fused],
+    scheme: &Scheme,
+    (outputs, apart): (&[ValueId], bool),
+) -> Result<Lowered> {
     let mut lowering = Lowering {
         graph,
         scheme,
         network: Network { name: graph.name.clone(), ..Network::default() },
         placed: HashMap::new(),
+        placed16: HashMap::new(),
+        apart,
         op_values: Vec::new(),
     };
     lowering.place_inputs(steps);
@@ -79,6 +99,10 @@ pub(super) struct Lowering<'a> {
     pub(super) scheme: &'a Scheme,
     pub(super) network: Network,
     placed: HashMap<ValueId, Placed>,
+    /// Values that are held in int16.
+    pub(super) placed16: HashMap<ValueId, Placed>,
+    /// Whether every value is computed in int8 as well.
+    pub(super) apart: bool,
     op_values: Vec<Option<(ValueId, Layout)>>,
 }
 
@@ -105,6 +129,8 @@ impl Lowering<'_> {
     fn place_outputs(&mut self, outputs: &[ValueId]) -> Result<()> {
         for &output in outputs {
             let value = &self.graph.values[output];
+            self.narrow(output)
+                .map_err(|why| Failure::Unsupported(format!("output `{}`: {why}", value.name)))?;
             let placed = self.placed.get(&output).cloned().ok_or_else(|| {
                 Failure::Unsupported(format!(
                     "output `{}` is constant: it does not depend on the input",
@@ -152,6 +178,11 @@ impl Lowering<'_> {
         let view = Tensor { shape, view_of: Some(tensor), ..original.clone() };
         self.network.tensors.push(view);
         self.network.tensors.len() - 1
+    }
+
+    /// Whether a value is held in int8.
+    pub(super) fn is_placed(&self, value: ValueId) -> bool {
+        self.placed.contains_key(&value)
     }
 
     /// Where a value is.

@@ -20,6 +20,12 @@ pub(super) const NOTHING: DataRef = DataRef { offset: 0, bytes: 0 };
 
 impl Lowering<'_> {
     pub(super) fn lower_step(&mut self, step: &Fused, node: &Node) -> Lowers {
+        if self.scheme.wide.contains(&step.output) {
+            return self.lower_wide(step, node);
+        }
+        for &input in &node.inputs {
+            self.narrow(input)?;
+        }
         match &node.op {
             op if moves(op) && !matches!(op, Op::Concat { .. }) => {
                 self.requantizing(step, node, |lowering| lowering.lower_op(step, node))
@@ -362,13 +368,13 @@ impl Lowering<'_> {
 }
 
 /// The window of a pointwise operator.
-const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: [0; 4] };
+pub(super) const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: [0; 4] };
 
 pub(super) fn narrow(value: usize) -> Lowers<u16> {
     u16::try_from(value).map_err(|_| format!("a window parameter is {value}; at most 65535 is supported"))
 }
 
-fn pair(values: [usize; 2]) -> Lowers<[u16; 2]> {
+pub(super) fn pair(values: [usize; 2]) -> Lowers<[u16; 2]> {
     Ok([narrow(values[0])?, narrow(values[1])?])
 }
 

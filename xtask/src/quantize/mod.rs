@@ -12,6 +12,7 @@ pub(crate) mod lower;
 mod lower_arithmetic;
 mod lower_movement;
 mod lower_ops;
+pub(crate) mod lower_wide;
 mod noise;
 pub(crate) mod params;
 pub mod pins;
@@ -256,7 +257,7 @@ impl Source {
             ));
         }
         let steps = fuse::fuse_activations(graph);
-        let bits = pins::weight_bits(graph, &steps, &settings.pins)?;
+        let precisions = pins::precisions(graph, &steps, &settings.pins)?;
         let values: Vec<ValueId> =
             graph.inputs.iter().copied().chain(steps.iter().map(|step| step.output)).collect();
         let (fit, held) = parts(samples);
@@ -271,7 +272,7 @@ impl Source {
         let scheme = |histograms: &[Histogram], method, warnings: &mut Vec<String>| {
             let ranges = values.iter().zip(histograms).map(|(&value, seen)| (value, seen.range(method)));
             let values = params::assign(graph, &steps, &ranges.collect(), &fixed, warnings);
-            Scheme::new(graph, &steps, values, &bits)
+            Scheme::new(graph, &steps, values, &precisions)
         };
         let on_held = Trial::new(graph, data, &held);
         let calibration = match settings.method {

@@ -71,8 +71,8 @@ pub(super) fn measure(
             };
             let real: Vec<f32> = floats[*value].iter().copied().collect();
             let tensor = &network.tensors[network.ops[op].output];
-            for (&source, &q) in indices.iter().zip(bytes) {
-                noise[op].add(real[source], tensor.quantization.dequantize(q.into()));
+            for (&source, q) in indices.iter().zip(tensor.quantization.integers(bytes)) {
+                noise[op].add(real[source], tensor.quantization.dequantize(q));
             }
         }
         if golden.is_none() {

@@ -6,6 +6,7 @@ use still8_validation::recipe::Precision;
 use still8_validation::{Failure, Result};
 
 use super::fuse::Fused;
+use super::lower_wide::has_int16;
 use super::scheme::Channels;
 use crate::graph::{Graph, Op, ValueId};
 
@@ -18,7 +19,7 @@ pub fn layer_name<'g>(graph: &'g Graph, step: &Fused) -> &'g str {
 }
 
 /// Whether the step can have weights of four bits.
-pub fn has_int4(graph: &Graph, step: &Fused) -> bool {
+fn has_int4(graph: &Graph, step: &Fused) -> bool {
     let node = &graph.nodes[step.node];
     let grouped = match node.op {
         Op::Conv { groups, .. } => groups > 1 && groups != graph.values[node.inputs[0]].shape[1],
@@ -27,26 +28,36 @@ pub fn has_int4(graph: &Graph, step: &Fused) -> bool {
     Channels::of(graph, node).is_some() && !grouped
 }
 
-/// The bits of the weights of each pinned step, by the value that it produces.
+/// Whether the step can have this precision.
+pub fn has(graph: &Graph, step: &Fused, precision: Precision) -> bool {
+    match precision {
+        Precision::Int4 => has_int4(graph, step),
+        Precision::Int8 => true,
+        Precision::Int16 => has_int16(graph, step),
+    }
+}
+
+/// The precision of each pinned step, by the value that it produces.
 ///
 /// # Errors
 /// [`Failure::Usage`] names a layer that does not exist, with those of similar names, or one that has no such form.
-pub fn weight_bits(graph: &Graph, steps: &[Fused], pins: &[Pin]) -> Result<HashMap<ValueId, u8>> {
-    let mut bits = HashMap::new();
+pub fn precisions(graph: &Graph, steps: &[Fused], pins: &[Pin]) -> Result<HashMap<ValueId, Precision>> {
+    let mut found = HashMap::new();
     for (name, precision) in pins {
         let Some(step) = steps.iter().find(|step| layer_name(graph, step) == name) else {
             let names: Vec<&str> = steps.iter().map(|step| layer_name(graph, step)).collect();
             return Err(Failure::Usage(format!("no layer is called `{name}`; {}", similar(name, &names))));
         };
-        if *precision == Precision::Int4 && !has_int4(graph, step) {
+        if !has(graph, step, *precision) {
             return Err(Failure::Usage(format!(
-                "layer `{name}` ({}) has no weights that could have 4 bits",
-                graph.nodes[step.node].op.name()
+                "layer `{name}` ({}) has no form of {} bits",
+                graph.nodes[step.node].op.name(),
+                precision.bits()
             )));
         }
-        bits.insert(step.output, precision.bits());
+        found.insert(step.output, *precision);
     }
-    Ok(bits)
+    Ok(found)
 }
 
 /// The names that begin most like `name`, or the first ones.

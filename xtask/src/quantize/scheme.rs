@@ -2,8 +2,9 @@
 //!
 //! Calibration and the source file decide on it, recovery refines it, and lowering does what it says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use still8_validation::recipe::Precision;
 use still8_validation::{Failure, Result};
 
 use super::channel;
@@ -18,6 +19,8 @@ pub struct Scheme {
     pub values: HashMap<ValueId, Quantization>,
     /// Of every node with weights, by the value that its step produces.
     pub weights: HashMap<ValueId, Weights>,
+    /// Outputs of the steps that run on int16, over the range of their int8 quantization.
+    pub wide: HashSet<ValueId>,
 }
 
 /// Integer weights of one node.
@@ -99,7 +102,7 @@ impl Channels {
 }
 
 impl Scheme {
-    /// The scheme of `values`, with all weights in `bits` bits (8 where it says nothing), rounded to nearest.
+    /// The scheme of `values` with steps of these precisions (int8 where they say nothing), weights rounded to nearest.
     ///
     /// # Errors
     /// [`Failure::Unsupported`] names the node whose weights are not constant.
@@ -107,15 +110,24 @@ impl Scheme {
         graph: &Graph,
         steps: &[Fused],
         values: HashMap<ValueId, Quantization>,
-        bits: &HashMap<ValueId, u8>,
+        precisions: &HashMap<ValueId, Precision>,
     ) -> Result<Self> {
-        let mut scheme = Self { values, weights: HashMap::new() };
+        let wide = precisions.iter().filter(|(_, precision)| **precision == Precision::Int16);
+        let mut scheme =
+            Self { values, weights: HashMap::new(), wide: wide.map(|(&value, _)| value).collect() };
         for step in steps {
             let node = &graph.nodes[step.node];
+            // Another shape is the same value.
+            if node.op == Op::Reshape
+                && scheme.wide.contains(&node.inputs[0])
+                && scheme.values.get(&node.inputs[0]) == scheme.values.get(&step.output)
+            {
+                scheme.wide.insert(step.output);
+            }
             if !matches!(node.op, Op::Conv { .. } | Op::MatMul | Op::ScaleOffset) {
                 continue;
             }
-            let bits = bits.get(&step.output).copied().unwrap_or(8);
+            let bits = if precisions.get(&step.output) == Some(&Precision::Int4) { 4 } else { 8 };
             let weights = scheme.nearest(graph, step, bits).ok_or_else(|| {
                 Failure::Unsupported(format!(
                     "node `{}` ({}): its weights and its bias must be constants",

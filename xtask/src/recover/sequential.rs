@@ -14,7 +14,7 @@ use crate::float::run_node;
 use crate::graph::{Graph, Node, Op, ValueId};
 use crate::quantize::fuse::Fused;
 use crate::quantize::isolate;
-use crate::quantize::lower::lower;
+use crate::quantize::lower::lower_apart;
 
 /// What is refined in a layer.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +95,7 @@ fn computed(
     values: &HashMap<ValueId, Vec<Both>>,
     samples: usize,
 ) -> Result<Vec<Both>> {
-    let lowered = lower(&refined.graph, refined.steps, &refined.scheme)?;
+    let lowered = lower_apart(&refined.graph, refined.steps, &refined.scheme)?;
     let layer = isolate::layer(&refined.graph, &lowered, step.output)?;
     let node = &original.nodes[step.node];
     let missing = |value: ValueId| {

@@ -12,6 +12,7 @@ mod pool2d;
 mod product;
 mod rows;
 mod sum;
+mod wide;
 
 pub(crate) use conv2d::conv2d;
 pub(crate) use depthwise_conv2d::depthwise_conv2d;
@@ -24,3 +25,4 @@ pub(in crate::kernels) use pool2d::average;
 pub(crate) use pool2d::{average_pool2d, max_pool2d};
 pub(crate) use product::{mat_mul, mul};
 pub(crate) use rows::{arg_max, layer_norm, prelu};
+pub(crate) use wide::{add16, conv2d16, mean16, narrow, rescale, table16, widen};
