@@ -250,7 +250,7 @@ fn limits_decide_on_the_exit_code_after_everything_was_written() {
     validation.verdicts.clear();
     validation.loss.quantization = Some(0.006);
     for (most, kept) in [(0.5, false), (0.6, true)] {
-        report.max_drop = Some(most);
+        report.limits.max_drop = Some(most);
         assert_eq!(report.missed().is_ok(), kept, "{most}");
     }
     report.validation = None;

@@ -19,6 +19,7 @@ use crate::engine::Place;
 use crate::lineage;
 use crate::quantize::evidence::Evidence;
 use crate::quantize::pins::Pin;
+use crate::quantize::search::Bounds;
 use crate::quantize::{Quantized, Settings, Source};
 use crate::reference::{self, Reference};
 use crate::report::gather::{Parts, data_hash, gather};
@@ -66,10 +67,17 @@ pub struct Options {
     /// Also write the whole report: a self-contained page (.html) or one object (.json). May be given twice.
     #[arg(long, value_name = "FILE", value_parser = parse_report)]
     pub report: Vec<PathBuf>,
-    /// Exit 1 where the int8 student loses more points of accuracy than this against the float student, on the labelled test
-    /// data of the model's folder.
+    /// Search for the cheapest precision of every layer (int4 weights, int8, int16 activations) that loses at most so many
+    /// points on calibration samples; exit 1 where the student then loses more accuracy than this against the float
+    /// student, on the labelled test data of the model's folder.
     #[arg(long, value_name = "POINTS", value_parser = parse_points)]
     pub max_drop: Option<f64>,
+    /// The same search, for a plan of at most so many bytes (64K: 65,536); exit 1 where it stays larger.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub max_flash: Option<usize>,
+    /// The same search, for an arena of at most so many bytes; exit 1 where it stays larger.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub max_ram: Option<usize>,
     /// Exit 1 where the model misses the thresholds of its model.toml.
     #[arg(long)]
     pub check: bool,
@@ -88,6 +96,15 @@ fn parse_report(path: &str) -> std::result::Result<PathBuf, String> {
 fn parse_points(text: &str) -> std::result::Result<f64, String> {
     let points = text.parse().ok().filter(|points| (0.0..=100.0).contains(points));
     points.ok_or_else(|| format!("`{text}`: expected points of accuracy from 0 to 100, 0.5 for instance"))
+}
+
+fn parse_bytes(text: &str) -> std::result::Result<usize, String> {
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1024),
+        None => (text, 1),
+    };
+    let bytes = digits.parse::<usize>().ok().and_then(|count| count.checked_mul(unit));
+    bytes.ok_or_else(|| format!("`{text}`: expected a number of bytes, 65536 or 64K for instance"))
 }
 
 fn parse_family(name: &str) -> std::result::Result<Family, String> {
@@ -139,6 +156,11 @@ impl Options {
         self.check || self.max_drop.is_some()
     }
 
+    /// What a search for precisions must keep.
+    fn bounds(&self) -> Bounds {
+        Bounds { drop: self.max_drop, flash: self.max_flash, ram: self.max_ram }
+    }
+
     fn override_settings(&self, settings: &mut Settings) {
         settings.method = self.method.or(settings.method);
         if let Some(Recover(recover)) = &self.recover {
@@ -163,6 +185,8 @@ impl Options {
             layer: Vec::new(),
             report: Vec::new(),
             max_drop: None,
+            max_flash: None,
+            max_ram: None,
             check: false,
             verbose: false,
             dim: Vec::new(),
@@ -180,7 +204,21 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     prepared.expect_labels(options)?;
     let source = Source::open(&prepared.onnx, &options.dim)?;
     let data = prepared.calibration(options, &source)?;
-    let quantized = source.quantize(&data, &prepared.settings, &console.progress("calibrating"))?;
+    let mut settings = prepared.settings.clone();
+    let mut searched = None;
+    if !options.bounds().is_empty() && !source.is_quantized() {
+        let bounds = (options.bounds(), options.family);
+        let found = source.search(&data, &settings, bounds, &console.progress("trying precisions"))?;
+        settings.pins.extend(
+            found
+                .pins()
+                .into_iter()
+                .filter(|(name, _)| !settings.pins.iter().any(|pin| pin.0 == *name))
+                .collect::<Vec<_>>(),
+        );
+        searched = Some(found);
+    }
+    let quantized = source.quantize(&data, &settings, &console.progress("calibrating"))?;
     let emitted = emit(&quantized.network, options.family)?;
     let qdq =
         options.emit_qdq.as_ref().map(|path| Ok::<_, Failure>((path, quantized.to_qdq()?))).transpose()?;
@@ -201,7 +239,8 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
         calibration: &data,
         validation,
         calibrated: !source.is_quantized(),
-        max_drop: options.max_drop,
+        searched,
+        bounds: options.bounds(),
         seed: options.calib.as_deref().and_then(seed),
     });
     files::write_atomically(&report.plan, |file| file.write_all(&emitted.bytes))?;

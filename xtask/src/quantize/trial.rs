@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use still8::format::Family;
 use still8_validation::data::{Dataset, Sample};
 use still8_validation::host::HostRunner;
+use still8_validation::metrics::argmax;
 use still8_validation::{Failure, Result};
 
 use super::float_sample;
@@ -50,24 +51,51 @@ impl Trial {
     /// # Errors
     /// As lowering; [`Failure::Unsupported`] where the network has no valid plan.
     pub fn error(&self, graph: &Graph, steps: &[Fused], scheme: &Scheme) -> Result<f64> {
+        Ok(self.judge(graph, steps, scheme)?.error)
+    }
+
+    /// How far the int8 outputs are from the float ones.
+    ///
+    /// # Errors
+    /// As [`Self::error`].
+    pub fn judge(&self, graph: &Graph, steps: &[Fused], scheme: &Scheme) -> Result<Judged> {
         let network = lower_to(graph, steps, scheme, &self.outputs)?.network;
         let plan = emit(&network, Family::Portable)?.bytes;
         let invalid = |error| Failure::Unsupported(format!("`{}`: {error}", network.name));
         let runner = HostRunner::new(&plan).map_err(invalid)?;
         let outputs = runner.run(&self.data, |_| ())?.0.dequantized();
-        let (mut signal, mut error) = (0.0, 0.0);
+        let (mut signal, mut error, mut others) = (0.0, 0.0, 0);
         for (i, floats) in self.floats.iter().enumerate() {
-            let mut floats = floats.iter();
+            let mut rest = floats.as_slice();
+            let mut differs = false;
             for (_, tensor) in &outputs {
                 let Sample::Float(values) = tensor.sample(i) else { continue };
-                for (&q, &x) in values.iter().zip(floats.by_ref()) {
+                let (floats, behind) = rest.split_at(values.len().min(rest.len()));
+                rest = behind;
+                for (&q, &x) in values.iter().zip(floats) {
                     signal += f64::from(x).powi(2);
                     error += (f64::from(x) - f64::from(q)).powi(2);
                 }
+                // Equal largest integers are no decision of the network's.
+                let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                differs |= values.get(argmax(floats)).is_some_and(|&chosen| chosen < most);
             }
+            others += usize::from(differs);
         }
-        Ok(if signal > 0.0 { error / signal } else { error })
+        Ok(Judged {
+            error: if signal > 0.0 { error / signal } else { error },
+            disagreement: others as f64 / self.floats.len().max(1) as f64,
+        })
     }
+}
+
+/// How far int8 outputs are from float ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    /// Energy of the error relative to the signal's.
+    pub error: f64,
+    /// Share of samples whose largest output is another.
+    pub disagreement: f64,
 }
 
 /// A relative error in dB of signal to noise.

@@ -4,21 +4,24 @@ use std::path::PathBuf;
 
 use bytemuck::cast_slice;
 use sha2::{Digest, Sha256};
-use still8::format::{FORMAT_VERSION, Family};
+use still8::format::{DataType, FORMAT_VERSION, Family};
 use still8_validation::data::{Dataset, Sample, Tensor};
-use still8_validation::{files, validate};
+use still8_validation::{files, recipe, validate};
 
 use super::{
-    Arena, Block, BlockKind, DataHash, Distribution, Flash, FlashPart, Hashes, Layer, Port, Recovered,
-    Report, SCHEMA, Tried, Versions,
+    Alone, Arena, Block, BlockKind, DataHash, Distribution, Flash, FlashPart, Hashes, Layer, Limits, Port,
+    Recovered, Report, SCHEMA, Sensitivity, Tried, Versions,
 };
 use crate::calibrate::Method;
 use crate::commands::operator_name;
 use crate::emit::Emitted;
-use crate::network::{self, Network};
+use crate::network::{self, Kind, Network};
 use crate::plan;
 use crate::quantize::Quantized;
 use crate::quantize::evidence::{Evidence, LayerEvidence};
+use crate::quantize::mixed::Searched;
+use crate::quantize::search::{self, Bounds, Outcome};
+use crate::quantize::trial::decibels;
 
 /// Bins of a distribution.
 const BINS: usize = 64;
@@ -43,8 +46,10 @@ pub struct Parts<'a> {
     pub validation: Option<(validate::Report, DataHash)>,
     /// Whether calibration chose ranges; false where the source brought them all.
     pub calibrated: bool,
-    /// Most points that may be lost.
-    pub max_drop: Option<f64>,
+    /// The search for precisions.
+    pub searched: Option<Searched>,
+    /// What must be kept.
+    pub bounds: Bounds,
     /// Seed of random calibration samples.
     pub seed: Option<u64>,
 }
@@ -54,7 +59,7 @@ pub fn gather(parts: Parts<'_>) -> Report {
     let Parts { quantized, emitted, evidence, .. } = parts;
     let network = &quantized.network;
     let layers: Vec<Layer> = (0..network.ops.len()).map(|index| layer(&parts, index)).collect();
-    let configuration = configuration(&parts);
+    let configuration = configuration(&parts, &layers);
     let (validation, test) = parts.validation.unzip();
     let tried = |&(method, db): &(Method, f64)| Tried { method: method.to_string(), sqnr_db: finite(db) };
     Report {
@@ -86,13 +91,18 @@ pub fn gather(parts: Parts<'_>) -> Report {
         warnings: quantized.warnings.clone(),
         measured_samples: evidence.samples,
         validation,
-        max_drop: parts.max_drop,
+        limits: Limits {
+            max_drop: parts.bounds.drop,
+            max_flash: parts.bounds.flash,
+            max_ram: parts.bounds.ram,
+        },
         arena: arena(network, &emitted.memory),
         flash_rest: emitted
             .rest
             .iter()
             .map(|&(name, bytes)| FlashPart { name: name.to_owned(), bytes })
             .collect(),
+        sensitivity: parts.searched.iter().flat_map(sensitivity).collect(),
         inputs: network.inputs.iter().map(|io| port(network, io)).collect(),
         outputs: network.outputs.iter().map(|io| port(network, io)).collect(),
         hashes: Hashes {
@@ -125,7 +135,7 @@ fn layer(parts: &Parts<'_>, index: usize) -> Layer {
         dtype: quantization.dtype.name().to_owned(),
         weight_bits: evidence.and_then(|evidence| evidence.weight_bits),
         macs: network.macs(op),
-        weights_bytes: op.kind.weights().len(),
+        weights_bytes: parts.emitted.ops[index].weights,
         flash: Flash { weights: bytes.weights, constants: bytes.constants, records: bytes.records },
         input_shapes: op.inputs.iter().map(|&input| network.tensors[input].shape).collect(),
         output_shape: output.shape,
@@ -135,6 +145,7 @@ fn layer(parts: &Parts<'_>, index: usize) -> Layer {
         sqnr_db,
         sqnr_isolated_db: evidence.and_then(|evidence| evidence.isolated_db).and_then(finite),
         distribution: evidence.map(|evidence| distribution(evidence, quantization.range())),
+        widen: sqnr_db.filter(|_| has_int16(&op.kind)).and_then(|_| pin(&op.name, 16)),
     }
 }
 
@@ -151,8 +162,44 @@ fn distribution(evidence: &LayerEvidence, (clip_low, clip_high): (f32, f32)) -> 
     }
 }
 
+/// Whether an op on int8 has a form on int16.
+fn has_int16(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Conv2d { .. }
+            | Kind::DepthwiseConv2d { .. }
+            | Kind::FullyConnected { .. }
+            | Kind::Add(_)
+            | Kind::Mean(_)
+            | Kind::Table { .. }
+    )
+}
+
+/// The sensitivity table.
+fn sensitivity(searched: &Searched) -> Vec<Sensitivity> {
+    let alone = |outcome: Outcome| Alone {
+        drop: outcome.drop,
+        sqnr_db: finite(decibels(outcome.error)),
+        plan_bytes: outcome.flash,
+        arena_bytes: outcome.ram,
+    };
+    let row = |row: &search::Sensitivity| Sensitivity {
+        layer: searched.layers[row.layer].clone(),
+        narrow: row.narrow.map(alone),
+        wide: row.wide.map(alone),
+    };
+    searched.found.sensitivity.iter().map(row).collect()
+}
+
+/// Lines of a `model.toml` that give the layer so many bits, where this version's recipes can say so.
+fn pin(name: &str, bits: u8) -> Option<String> {
+    let lines = format!("name = {}\nbits = {bits}\n", toml::Value::from(name));
+    toml::from_str::<recipe::Quantize>(&format!("[[layer]]\n{lines}")).ok()?;
+    Some(format!("[[quantize.layer]]\n{lines}"))
+}
+
 /// The choices that were made, as the `[quantize]` section of a recipe.
-fn configuration(parts: &Parts<'_>) -> String {
+fn configuration(parts: &Parts<'_>, layers: &[Layer]) -> String {
     let mut text = String::from("[quantize]\n");
     if parts.calibrated {
         text += &format!("calibration = \"{}\"\n", parts.quantized.calibration.method);
@@ -161,6 +208,14 @@ fn configuration(parts: &Parts<'_>) -> String {
     let kept = parts.quantized.recovery.iter().filter(|step| step.kept);
     let kept: Vec<_> = kept.map(|step| format!("\"{}\"", step.recovery.name())).collect();
     text += &format!("recover = [{}]\n", kept.join(", "));
+    for layer in layers {
+        let bits = match (layer.dtype == DataType::Int16.name(), layer.weight_bits) {
+            (true, _) => 16,
+            (_, Some(4)) => 4,
+            _ => continue,
+        };
+        text.extend(pin(&layer.name, bits));
+    }
     text
 }
 

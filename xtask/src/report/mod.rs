@@ -19,7 +19,7 @@ use still8_validation::{Failure, Result, files, validate};
 pub use html::html;
 
 /// Version of the fields.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A quantization.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,12 +66,14 @@ pub struct Report {
     pub measured_samples: usize,
     /// Teacher, float and int8 student on the model's test data; `None` without labels.
     pub validation: Option<validate::Report>,
-    /// Most accuracy, in points, that quantization may lose, where that was asked for.
-    pub max_drop: Option<f64>,
+    /// What had to be kept, as far as something was asked for.
+    pub limits: Limits,
     /// The arena over time.
     pub arena: Arena,
     /// What in the plan file belongs to no layer; with the layers' flash it makes up [`Self::plan_bytes`].
     pub flash_rest: Vec<FlashPart>,
+    /// What changes if one layer alone is made narrower or wider; empty where nobody searched.
+    pub sensitivity: Vec<Sensitivity>,
     /// Graph inputs.
     pub inputs: Vec<Port>,
     /// Graph outputs.
@@ -84,6 +86,17 @@ pub struct Report {
     pub seed: Option<u64>,
     /// What made it.
     pub versions: Versions,
+}
+
+/// Limits on the plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Most accuracy, in points, that quantization may lose.
+    pub max_drop: Option<f64>,
+    /// Most bytes of the plan.
+    pub max_flash: Option<usize>,
+    /// Most bytes of the arena.
+    pub max_ram: Option<usize>,
 }
 
 /// A calibration method on held-out samples.
@@ -139,6 +152,8 @@ pub struct Layer {
     pub sqnr_isolated_db: Option<f64>,
     /// The float run's output; `None` for ops that only move data.
     pub distribution: Option<Distribution>,
+    /// Lines for `model.toml` that give this layer 16 bits; `None` where that cannot be said.
+    pub widen: Option<String>,
 }
 
 /// How the float values of a layer's output are distributed, and what of them its integers can hold.
@@ -226,6 +241,30 @@ pub enum BlockKind {
     Scratch,
 }
 
+/// What changes if one layer alone has another precision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sensitivity {
+    /// The layer's name.
+    pub layer: String,
+    /// With int4 weights.
+    pub narrow: Option<Alone>,
+    /// With int16 activations.
+    pub wide: Option<Alone>,
+}
+
+/// A network in which one layer has another precision.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alone {
+    /// Points lost against the float network.
+    pub drop: f64,
+    /// Output SQNR in dB.
+    pub sqnr_db: Option<f64>,
+    /// Bytes of the plan.
+    pub plan_bytes: usize,
+    /// Bytes of the arena.
+    pub arena_bytes: usize,
+}
+
 /// A graph input or output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -306,13 +345,22 @@ impl Report {
     /// [`Failure::Missed`] names every limit that was missed.
     pub fn missed(&self) -> Result<()> {
         let mut missed = Vec::new();
-        if let Some(most) = self.max_drop {
+        if let Some(most) = self.limits.max_drop {
             let lost = self.validation.as_ref().and_then(|validation| validation.loss.quantization);
             match lost.map(|lost| 100.0 * lost) {
                 // Differences of fractions are not exact.
                 Some(lost) if lost <= most + 1e-7 => {}
                 Some(lost) => missed.push(format!("quantization loses {lost:.2} points, --max-drop {most}")),
                 None => missed.push(format!("what quantization loses is not known, --max-drop {most}")),
+            }
+        }
+        let sizes = [
+            ("the plan", self.plan_bytes, "--max-flash", self.limits.max_flash),
+            ("the arena", self.arena_bytes, "--max-ram", self.limits.max_ram),
+        ];
+        for (what, bytes, option, most) in sizes {
+            if let Some(most) = most.filter(|&most| bytes > most) {
+                missed.push(format!("{what} has {bytes} bytes, {option} {most}"));
             }
         }
         let verdicts = self.validation.iter().flat_map(|validation| &validation.verdicts);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use still8_validation::validate;
 
-use super::{Layer, Report};
+use super::{Alone, Layer, Report, Sensitivity};
 use crate::console::{percent, table};
 
 /// Layers that the summary names.
@@ -95,13 +95,11 @@ fn accuracy(report: &validate::Report) -> [String; 2] {
     ]
 }
 
-/// The worst layers.
+/// The worst layers, and what to write to mend the first of them.
 fn worst(report: &Report) -> String {
     let worst: Vec<&Layer> =
         report.worst().into_iter().take(WORST).map(|index| &report.layers[index]).collect();
-    if worst.is_empty() {
-        return String::new();
-    }
+    let Some(first) = worst.first() else { return String::new() };
     let mut rows = table(&["worst layers", "operator", "alone dB", "so far dB", "clipped"]);
     for layer in &worst {
         rows.add_row([
@@ -112,7 +110,54 @@ fn worst(report: &Report) -> String {
             clipped(layer),
         ]);
     }
-    format!("\n{rows}\n\n")
+    let mut text = format!("\n{rows}\n");
+    if !report.sensitivity.is_empty() {
+        text += &precisions(report);
+    } else if let Some(lines) = &first.widen {
+        let _ = writeln!(text, "to give the first 16 bits, add to model.toml:");
+        lines.lines().for_each(|line| {
+            let _ = writeln!(text, "    {line}");
+        });
+    }
+    text + "\n"
+}
+
+/// What was found of precisions: the layers that lose most with int4 weights, and what to write to keep the choice.
+fn precisions(report: &Report) -> String {
+    let mut rows = table(&[
+        "if this layer alone",
+        "int4: points",
+        "dB",
+        "plan bytes",
+        "int16: points",
+        "dB",
+        "arena bytes",
+    ]);
+    let mut sorted: Vec<_> = report.sensitivity.iter().collect();
+    let narrow_db = |row: &Sensitivity| row.narrow.and_then(|alone| alone.sqnr_db).unwrap_or(f64::INFINITY);
+    sorted.sort_by(|a, b| narrow_db(a).total_cmp(&narrow_db(b)));
+    for row in sorted.into_iter().take(WORST) {
+        let cells = |alone: Option<Alone>, bytes: fn(&Alone) -> usize| {
+            let points = alone.map_or_else(|| "-".to_owned(), |alone| format!("{:.2}", alone.drop));
+            let count = alone.map_or_else(|| "-".to_owned(), |alone| thousands(bytes(&alone) as u64));
+            [points, decibels(alone.and_then(|alone| alone.sqnr_db)), count]
+        };
+        let narrow = cells(row.narrow, |alone| alone.plan_bytes);
+        let wide = cells(row.wide, |alone| alone.arena_bytes);
+        rows.add_row([vec![short(&row.layer, NAME)], narrow.to_vec(), wide.to_vec()].concat());
+    }
+    let mut text = format!("{rows}\n");
+    let pins: Vec<&str> = report.configuration.lines().filter(|line| line.contains(" = ")).collect();
+    let pins: Vec<_> = pins.windows(2).filter(|pair| pair[1].starts_with("bits")).collect();
+    if !pins.is_empty() {
+        text += "to keep these precisions, write into model.toml's [quantize]:\n    layer = [";
+        for (i, pair) in pins.iter().enumerate() {
+            let separator = if i == 0 { "" } else { ", " };
+            let _ = write!(text, "{separator}{{ {}, {} }}", pair[0], pair[1]);
+        }
+        text += "]\n";
+    }
+    text
 }
 
 /// Every layer, and what was folded and fused.

@@ -1,8 +1,8 @@
 //! The layers, worst first, and their SQNR in the order of execution.
 
 use super::super::{Layer, Report};
-use super::charts;
 use super::table::{Cell, Table};
+use super::{charts, escape};
 
 const COLUMNS: [(&str, &str); 13] = [
     ("layer", ""),
@@ -35,6 +35,12 @@ fn whole(report: &Report) -> String {
         "<ul class=\"key\"><li><i class=\"alone\"></i>alone</li><li><i class=\"far\"></i>so far</li></ul>\n";
     body += &format!("<div class=\"plot\">{}</div>\n", charts::sqnr(&report.layers));
     let worst = report.worst();
+    if let Some(lines) = worst.first().and_then(|&index| report.layers[index].widen.as_deref()) {
+        body += &format!(
+            "<p>These lines in <code>model.toml</code> give the worst layer 16 bits:</p>\n<pre>{}</pre>\n",
+            escape(lines)
+        );
+    }
     let mut table = Table::new("Layers, worst first", &COLUMNS);
     let others = (0..report.layers.len()).filter(|index| report.layers[*index].sqnr_db.is_none());
     worst.iter().copied().chain(others).for_each(|index| table.row(cells(&report.layers[index])));

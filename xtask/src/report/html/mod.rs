@@ -112,7 +112,7 @@ fn warnings(report: &Report) -> String {
     format!("<section class=\"warn\">\n<h2>Warnings</h2>\n{}</section>\n", list(warnings))
 }
 
-/// Calibration, recovery, and what was folded.
+/// Calibration, recovery, sensitivity, and what was folded.
 fn choices(report: &Report) -> String {
     let mut body = String::new();
     if !report.calibration_tried.is_empty() {
@@ -142,6 +142,7 @@ fn choices(report: &Report) -> String {
         body += "<h3>Recovery</h3>\n<p>Output SQNR on held-out samples. A step that loses is undone.</p>\n";
         body += &table.html();
     }
+    body += &sensitivity(report);
     if !report.folded.is_empty() {
         let folded = list(report.folded.iter().map(|folded| escape(folded)));
         let _ = write!(
@@ -151,6 +152,39 @@ fn choices(report: &Report) -> String {
         );
     }
     if body.is_empty() { body } else { section("How it was quantized", &body) }
+}
+
+fn sensitivity(report: &Report) -> String {
+    if report.sensitivity.is_empty() {
+        return String::new();
+    }
+    let columns = [
+        ("layer", ""),
+        ("int4 weights: points lost", ""),
+        ("SQNR, dB", ""),
+        ("plan", "bytes"),
+        ("int16: points lost", ""),
+        ("SQNR, dB", ""),
+        ("arena", "bytes"),
+    ];
+    let mut table = Table::new("Sensitivity of layers", &columns);
+    for row in &report.sensitivity {
+        let (narrow, wide) = (row.narrow, row.wide);
+        let points = |drop: f64| format!("{drop:.2}");
+        table.row([
+            Cell::name(&row.layer),
+            Cell::number(narrow.map(|alone| alone.drop), points),
+            Cell::db(narrow.and_then(|alone| alone.sqnr_db)),
+            Cell::count(narrow.map(|alone| alone.plan_bytes as u64)),
+            Cell::number(wide.map(|alone| alone.drop), points),
+            Cell::db(wide.and_then(|alone| alone.sqnr_db)),
+            Cell::count(wide.map(|alone| alone.arena_bytes as u64)),
+        ]);
+    }
+    format!(
+        "<h3>Sensitivity</h3>\n<p>The whole network, with one layer at another precision.</p>\n{}",
+        table.html()
+    )
 }
 
 /// Inputs, outputs, configuration, hashes.
