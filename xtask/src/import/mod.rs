@@ -20,5 +20,5 @@ mod window;
 
 pub(crate) use constant::{Constant, read_tensor};
 pub(crate) use fold::knows as folds;
-pub use model::{Imported, import};
+pub use model::{Imported, import, import_bytes};
 pub use operators::{OPERATORS, Operator};

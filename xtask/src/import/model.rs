@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use still8_validation::onnx::{self, locate, pb, pin_inputs};
-use still8_validation::{Failure, Result};
+use still8_validation::{Failure, Result, files};
 
 use super::build::build;
 use super::check::{Complaints, check};
@@ -27,7 +27,16 @@ pub struct Imported {
 /// [`Failure::Data`] for what is no valid model, [`Failure::Usage`] for a symbol without a size, and one
 /// [`Failure::Unsupported`] that lists every node that cannot be quantized. Never panics.
 pub fn import(path: &Path, dims: &[(String, usize)]) -> Result<Imported> {
-    let (bytes, model, mut graph) = onnx::read(path)?;
+    import_bytes(&files::read(path)?, path, dims)
+}
+
+/// [`import`] of a file's contents; `path` is for messages, and external data lies beside it.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_bytes(bytes: &[u8], path: &Path, dims: &[(String, usize)]) -> Result<Imported> {
+    let (model, mut graph) =
+        onnx::decode(bytes).ok_or_else(|| Failure::data(path, "not an ONNX file or cut short"))?;
     let opset = opset(&model).map_err(|failure| locate(path, failure))?;
     let mut complaints = Complaints::default();
     check(&graph, &mut complaints);
@@ -40,7 +49,7 @@ pub fn import(path: &Path, dims: &[(String, usize)]) -> Result<Imported> {
     complaints.into_result(&graph).map_err(|failure| locate(path, failure))?;
     let (mut built, warnings) = built.map_err(|failure| locate(path, failure))?;
     built.name = name(&graph.name, path);
-    Ok(Imported { graph: built, warnings, sha256: Sha256::digest(&bytes).into() })
+    Ok(Imported { graph: built, warnings, sha256: Sha256::digest(bytes).into() })
 }
 
 fn opset(model: &pb::ModelProto) -> Result<i64> {
