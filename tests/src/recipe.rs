@@ -325,6 +325,8 @@ impl TryFrom<String> for Calibration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Recovery {
+    /// Weights' ranges shared out between neighbouring layers (cross-layer equalization).
+    Equalize,
     /// Weights rounded for the layer's output.
     Round,
     /// Biases that keep the output's mean.
@@ -335,11 +337,12 @@ pub enum Recovery {
 
 impl Recovery {
     /// All steps, in the order in which they serve.
-    pub const ALL: [Self; 3] = [Self::Bias, Self::Round, Self::Scales];
+    pub const ALL: [Self; 4] = [Self::Equalize, Self::Bias, Self::Round, Self::Scales];
 
     /// The name in `model.toml` and on command lines.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Equalize => "equalize",
             Self::Round => "round",
             Self::Bias => "bias",
             Self::Scales => "scales",

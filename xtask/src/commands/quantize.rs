@@ -56,7 +56,7 @@ pub struct Options {
     /// error on held-out samples].
     #[arg(long, value_name = "METHOD", value_parser = parse_method)]
     pub method: Option<Method>,
-    /// Which steps recover accuracy: none, all, or some of bias, round and scales, in that order [default: the recipe's,
+    /// Which steps recover accuracy: none, all, or some of equalize, bias, round and scales, in that order [default: the recipe's,
     /// or all].
     #[arg(long, value_name = "STEPS", value_parser = parse_recover)]
     pub recover: Option<Recover>,

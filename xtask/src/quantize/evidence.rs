@@ -59,8 +59,7 @@ impl Source {
         quantized: &Quantized,
         progress: &(impl Progress + Sync),
     ) -> Result<Evidence> {
-        // The source's own floats: recovery changed biases.
-        let graph = &self.imported.graph;
+        let graph = &quantized.float;
         let layers = layers(quantized)?;
         let outputs: Vec<ValueId> = layers.iter().map(|layer| layer.output).collect();
         let mut values = outputs.clone();

@@ -13,6 +13,7 @@ use super::trial::Trial;
 use super::{Progress, Quantized, Settings, Silent, Source, fuse, lower, spread};
 use crate::emit::emit;
 use crate::graph::ValueId;
+use crate::recover::Recovery;
 
 /// Samples that networks are judged on while it is searched, at most.
 const SAMPLES: usize = 256;
@@ -52,6 +53,12 @@ impl Source {
         (bounds, family): (Bounds, Family),
         progress: &(impl Progress + Sync),
     ) -> Result<Searched> {
+        if let Some((step, balanced)) = self.balanced(data, settings)? {
+            // One graph for all that is mixed.
+            let settings = settings.without(Recovery::Equalize);
+            let source = if step.kept { &balanced } else { self };
+            return source.search(data, &settings, (bounds, family), progress);
+        }
         let graph = &self.imported.graph;
         let steps = fuse::fuse_activations(graph);
         let pinned = pins::precisions(graph, &steps, &settings.pins)?;

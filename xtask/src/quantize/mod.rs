@@ -89,6 +89,14 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// These without a step of recovery.
+    fn without(&self, recovery: Recovery) -> Self {
+        let recover = self.recover.iter().copied().filter(|&step| step != recovery).collect();
+        Self { recover, ..self.clone() }
+    }
+}
+
 /// How ranges were chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibrated {
@@ -140,8 +148,10 @@ pub struct Source {
 pub struct Quantized {
     /// The int8 network, with its golden self-test.
     pub network: Network,
-    /// The float graph that it was made of.
+    /// The float graph that it was made of, with recovered biases.
     pub graph: Graph,
+    /// The float graph whose values the integers stand for: the source's, or with ranges shared out between layers.
+    pub float: Graph,
     /// Its integers.
     pub scheme: Scheme,
     /// Signal to quantization noise of each op's output against the float run, in dB; `None` for ops that only move
@@ -251,6 +261,13 @@ impl Source {
         progress: &(impl Progress + Sync),
     ) -> Result<Quantized> {
         data.require_finite()?;
+        if let Some((step, balanced)) = self.balanced(data, settings)? {
+            let settings = settings.without(Recovery::Equalize);
+            let source = if step.kept { &balanced } else { self };
+            let mut quantized = source.quantize(data, &settings, progress)?;
+            quantized.recovery.insert(0, step);
+            return Ok(quantized);
+        }
         let graph = &self.imported.graph;
         let mut warnings = self.imported.warnings.clone();
         let samples = data.samples();
@@ -307,6 +324,7 @@ impl Source {
         Ok(Quantized {
             network: lowered.network,
             graph,
+            float: self.imported.graph.clone(),
             scheme,
             sqnr_db,
             calibration,
@@ -314,6 +332,37 @@ impl Source {
             warnings,
             folded,
         })
+    }
+
+    /// The model with equalized weights, and whether its integers come closer to the float outputs on held-out samples; `None`
+    /// where that is not asked for or nothing can be equalized.
+    fn balanced(&self, data: &Dataset, settings: &Settings) -> Result<Option<(recover::Step, Self)>> {
+        if !settings.recover.contains(&Recovery::Equalize) || self.is_quantized() {
+            return Ok(None);
+        }
+        let Some(graph) = recover::equalize::equalized(&self.imported.graph) else { return Ok(None) };
+        let imported = Imported { graph, ..self.imported.clone() };
+        let balanced = Self { path: self.path.clone(), imported, folded: self.folded.clone() };
+        let (fit, held) = parts(data.samples());
+        let calibration = data.pick(&spread(&fit, HELD_OUT_MOST));
+        let quick = Settings {
+            method: settings.method.or(Some(Method::MinMax)),
+            recover: vec![],
+            ..settings.clone()
+        };
+        let error = |source: &Self| {
+            let quantized = source.quantize(&calibration, &quick, &Silent)?;
+            let graph = &source.imported.graph;
+            Trial::new(graph, data, &held).error(graph, &fuse::fuse_activations(graph), &quantized.scheme)
+        };
+        let (before, after) = (error(self)?, error(&balanced)?);
+        let step = recover::Step {
+            recovery: Recovery::Equalize,
+            before_db: trial::decibels(before),
+            after_db: trial::decibels(after),
+            kept: after < before,
+        };
+        Ok(Some((step, balanced)))
     }
 
     /// Histograms of `values` over some samples.

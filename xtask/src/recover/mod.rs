@@ -3,6 +3,7 @@
 //!
 //! Everything is a function of model, data and settings: no clock, no order of threads decides anything.
 
+pub mod equalize;
 mod moments;
 mod rounding;
 mod scales;
@@ -70,6 +71,8 @@ pub fn recover(
                 sequential::refine(refined, samples, What { weights: true, biases })?;
             }
             Recovery::Scales => scales::tune(refined, fit, held, step)?,
+            // Done before calibration, where it is.
+            Recovery::Equalize => continue,
         }
         let after = held.error(&refined.graph, refined.steps, &refined.scheme)?;
         let kept = after < error;
