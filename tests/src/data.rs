@@ -166,7 +166,7 @@ impl Dataset {
             .map_err(|what| Failure::data(path, what))
     }
 
-    fn from_arrays(origin: &str, arrays: Arrays, specs: &[InputSpec]) -> Checked<Self> {
+    pub(crate) fn from_arrays(origin: &str, arrays: Arrays, specs: &[InputSpec]) -> Checked<Self> {
         let (arrays, labels) = match arrays {
             Arrays::One(array) => (vec![(ONLY_INPUT.to_owned(), array)], None),
             Arrays::Named(mut arrays) => {

@@ -5,7 +5,7 @@
 //! - [`recipe`]: `model.toml`, which says what a model is; [`model`] opens its networks and data with their
 //!   hashes checked.
 //! - [`data`]: samples and labels from `.npy` and `.npz` files, or made at [`random`], smooth ones by
-//!   [`fields`]; [`npy`] is the format.
+//!   [`fields`]; [`npy`] is the format, [`stream`] reads long files sample by sample.
 //! - [`onnx`] and [`oracle`]: float networks, read and run by tract.
 //! - [`run`]: a float network over a data set; [`host`]: a plan's very bytes over one. [`transfer`] quantizes
 //!   samples and brings them from the source graph's [`layout`] into the device's, and outputs back.
@@ -30,6 +30,7 @@ pub mod random;
 pub mod recipe;
 pub mod render;
 pub mod run;
+pub mod stream;
 pub mod transfer;
 pub mod validate;
 

@@ -218,30 +218,72 @@ fn parse_npz(file: &[u8]) -> Result<Vec<(String, Array)>, NpyError> {
 }
 
 fn parse_npy(file: &[u8]) -> Result<Array, NpyError> {
-    let truncated = |need| NpyError::Truncated { need, have: file.len() };
-    let rest = file.strip_prefix(MAGIC).ok_or(NpyError::NotNumpy)?;
-    let (version, rest) = rest.split_at_checked(2).ok_or(truncated(MAGIC.len() + 2))?;
-    let length_bytes = match version[0] {
-        1 => 2,
-        2 | 3 => 4,
-        other => return Err(NpyError::Version(other)),
-    };
-    let front = MAGIC.len() + 2 + length_bytes;
-    let (length, rest) = rest.split_at_checked(length_bytes).ok_or(truncated(front))?;
-    let length = length.iter().rev().fold(0usize, |length, &byte| length << 8 | usize::from(byte));
-    let need = front.saturating_add(length);
-    let (header, data) = rest.split_at_checked(length).ok_or(truncated(need))?;
-    let header = Header::parse(&String::from_utf8_lossy(header))?;
-    let bytes = header
-        .shape
-        .iter()
-        .try_fold(header.width, |product, &dim| product.checked_mul(dim))
-        .ok_or(NpyError::Header("shape"))?;
-    let data = data.get(..bytes).ok_or(truncated(need.saturating_add(bytes)))?;
-    Ok(header.array(data))
+    let front = Front::parse(file)?;
+    let bytes = front.data_bytes().ok_or(NpyError::Header("shape"))?;
+    let data = file.get(front.offset..).and_then(|data| data.get(..bytes));
+    let truncated = NpyError::Truncated { need: front.offset.saturating_add(bytes), have: file.len() };
+    Ok(front.header.array(data.ok_or(truncated)?))
+}
+
+/// What stands before the elements of a `.npy` file.
+#[derive(Debug)]
+pub struct Front {
+    header: Header,
+    offset: usize,
+}
+
+impl Front {
+    /// Of a file that begins with these bytes.
+    ///
+    /// # Errors
+    /// [`NpyError`].
+    pub fn parse(file: &[u8]) -> Result<Self, NpyError> {
+        let truncated = |need| NpyError::Truncated { need, have: file.len() };
+        let rest = file.strip_prefix(MAGIC).ok_or(NpyError::NotNumpy)?;
+        let (version, rest) = rest.split_at_checked(2).ok_or(truncated(MAGIC.len() + 2))?;
+        let length_bytes = match version[0] {
+            1 => 2,
+            2 | 3 => 4,
+            other => return Err(NpyError::Version(other)),
+        };
+        let front = MAGIC.len() + 2 + length_bytes;
+        let (length, rest) = rest.split_at_checked(length_bytes).ok_or(truncated(front))?;
+        let length = length.iter().rev().fold(0usize, |length, &byte| length << 8 | usize::from(byte));
+        let offset = front.saturating_add(length);
+        let header = rest.get(..length).ok_or(truncated(offset))?;
+        Ok(Self { header: Header::parse(&String::from_utf8_lossy(header))?, offset })
+    }
+
+    /// Where the elements begin.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The array's shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.header.shape
+    }
+
+    /// Whether the first axis runs fastest.
+    pub fn is_fortran(&self) -> bool {
+        self.header.fortran_order
+    }
+
+    /// Bytes of all elements, `None` where that exceeds `usize`.
+    pub fn data_bytes(&self) -> Option<usize> {
+        let width = self.header.width;
+        self.header.shape.iter().try_fold(width, |product, &dim| product.checked_mul(dim))
+    }
+
+    /// An array of the same type with another shape and these elements in C order.
+    pub fn array(&self, shape: Vec<usize>, bytes: Vec<u8>) -> Array {
+        let Header { kind, width, big_endian, .. } = self.header;
+        Array { shape, kind, width, big_endian, bytes }
+    }
 }
 
 /// The text in front of an array: a Python dictionary of three keys.
+#[derive(Debug)]
 struct Header {
     shape: Vec<usize>,
     kind: char,

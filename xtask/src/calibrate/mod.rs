@@ -20,11 +20,11 @@ pub use still8_validation::recipe::Calibration as Method;
 /// `progress` is called after each sample of either pass.
 ///
 /// # Errors
-/// [`Failure::Data`] where a value becomes NaN or infinite: names the value and the sample.
+/// [`Failure::Data`] where a value becomes NaN or infinite: names the value and the sample; those of `run`.
 pub fn observe(
     names: &[String],
     samples: usize,
-    run: impl Fn(usize) -> Vec<ArrayD<f32>> + Sync,
+    run: impl Fn(usize) -> Result<Vec<ArrayD<f32>>> + Sync,
     progress: impl Fn() + Sync,
 ) -> Result<Vec<Histogram>> {
     let run = |i: usize| {
@@ -43,7 +43,7 @@ pub fn observe(
                     "calibration sample {i}: `{name}` becomes NaN or infinite; remove the sample or mend the model"
                 )))
             };
-            names.iter().zip(&run(i)).map(of_value).collect::<Result<Vec<_>>>()
+            names.iter().zip(&run(i)?).map(of_value).collect::<Result<Vec<_>>>()
         })
         .try_reduce(
             || vec![(0f32, 0f32); names.len()],
@@ -53,7 +53,7 @@ pub fn observe(
     (0..samples)
         .into_par_iter()
         .try_fold(empty, |mut histograms, i| {
-            for (histogram, value) in histograms.iter_mut().zip(&run(i)) {
+            for (histogram, value) in histograms.iter_mut().zip(&run(i)?) {
                 value.iter().for_each(|&x| histogram.add(x));
             }
             Ok(histograms)

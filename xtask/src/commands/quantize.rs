@@ -1,12 +1,14 @@
 //! `cargo xtask quantize`: a float ONNX model and calibration data in, an int8 plan out.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use still8::format::Family;
 use still8_validation::data::{Dataset, InputSpec};
 use still8_validation::host::HostRunner;
 use still8_validation::model::{DataKind, FILE_NAME, Model};
 use still8_validation::recipe::{LayerPrecision, Recovery};
+use still8_validation::stream::SampleFile;
 use still8_validation::{Failure, Result, files, validate};
 use tempfile::TempDir;
 
@@ -27,6 +29,9 @@ use crate::report::{self, DataHash, Form, Report, summary};
 
 /// Samples of `--calib random:SEED`.
 const RANDOM_SAMPLES: usize = 128;
+
+/// Samples of a `.npy` file that are held in memory. Of more, ranges alone are observed, from the file.
+const HELD: usize = 1024;
 
 /// Random samples on which a network whose quantization its file brings is measured.
 const GIVEN_SAMPLES: usize = 32;
@@ -200,7 +205,7 @@ impl Options {
 /// [`Failure`] by the exit codes of the command contract; nothing is written then. A missed limit is not an error here, see
 /// [`Report::missed`].
 pub fn run(options: &Options, console: Console) -> Result<Report> {
-    let prepared = Prepared::open(options)?;
+    let mut prepared = Prepared::open(options)?;
     prepared.expect_labels(options)?;
     let source = Source::open(&prepared.onnx, &options.dim)?;
     let data = prepared.calibration(options, &source)?;
@@ -237,6 +242,7 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
         qdq: options.emit_qdq.clone(),
         evidence: &evidence,
         calibration: &data,
+        samples: settings.file.as_ref().map_or(data.samples(), |file| file.samples()),
         validation,
         calibrated: !source.is_quantized(),
         searched,
@@ -361,7 +367,8 @@ impl Prepared {
         }
     }
 
-    fn calibration(&self, options: &Options, source: &Source) -> Result<Dataset> {
+    /// The calibration samples that are held in memory; of a long file, some, and the settings get the file.
+    fn calibration(&mut self, options: &Options, source: &Source) -> Result<Dataset> {
         let specs = source.inputs(&self.settings.input_ranges);
         if let Some(model) = &self.model {
             expect_input(model, &specs)?;
@@ -369,7 +376,13 @@ impl Prepared {
         let data = match (&options.calib, &self.model) {
             (Some(text), _) => match text.strip_prefix("random:") {
                 Some(random) => random_data(random, specs, source, &self.settings)?,
-                None => Dataset::load(Path::new(text), &specs)?,
+                None => match held(Path::new(text), &specs)? {
+                    Some((data, file)) => {
+                        self.settings.file = Some(Arc::new(file));
+                        data
+                    }
+                    None => Dataset::load(Path::new(text), &specs)?,
+                },
             },
             (None, Some(model)) => model.dataset(DataKind::Calibration)?,
             (None, None) => {
@@ -388,6 +401,16 @@ impl Prepared {
         data.require_float()?;
         Ok(data)
     }
+}
+
+/// Samples of a long file, spread evenly, and the file; `None` for files that are read as a whole.
+fn held(path: &Path, specs: &[InputSpec]) -> Result<Option<(Dataset, SampleFile)>> {
+    let [spec] = specs else { return Ok(None) };
+    let Some(file) = SampleFile::open(path, spec)?.filter(|file| file.samples() > HELD) else {
+        return Ok(None);
+    };
+    let indices: Vec<usize> = (0..HELD).map(|i| i * file.samples() / HELD).collect();
+    Ok(Some((file.read(&indices)?, file)))
 }
 
 /// Refuses a recipe whose input is not the student's.
@@ -446,7 +469,7 @@ fn seed(calib: &str) -> Option<u64> {
 /// As [`run`].
 pub fn quantize_model(model: &Path, console: Console) -> Result<Quantized> {
     let options = Options::new(model.to_owned(), Family::Portable);
-    let prepared = Prepared::open(&options)?;
+    let mut prepared = Prepared::open(&options)?;
     let source = Source::open(&prepared.onnx, &[])?;
     let data = prepared.calibration(&options, &source)?;
     source.quantize(&data, &prepared.settings, &console.progress("calibrating"))

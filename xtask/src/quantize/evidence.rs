@@ -71,7 +71,7 @@ impl Source {
         progress.start(3 * samples);
         let names: Vec<String> = outputs.iter().map(|&value| graph.values[value].name.clone()).collect();
         let float = FloatRunner::new(graph, &outputs);
-        let run = |i: usize| float.run(&float_sample(data, i, graph));
+        let run = |i: usize| Ok(float.run(&float_sample(data, i, graph)));
         let histograms = calibrate::observe(&names, samples, run, || progress.step())?;
 
         let float = FloatRunner::new(graph, &values);

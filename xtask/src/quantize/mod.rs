@@ -23,9 +23,11 @@ pub mod trial;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::ArrayD;
 use still8_validation::data::{Dataset, InputSpec, Sample};
+use still8_validation::stream::SampleFile;
 use still8_validation::{Failure, Result};
 
 use crate::calibrate::{self, Histogram, Method};
@@ -73,6 +75,8 @@ pub struct Settings {
     pub dims: Vec<(String, usize)>,
     /// Where model and data came from (TOML), to be carried in the plan.
     pub lineage: Option<String>,
+    /// All calibration samples, where they are too many to be held: ranges are observed on them, all else on those given.
+    pub file: Option<Arc<SampleFile>>,
 }
 
 impl Default for Settings {
@@ -85,6 +89,7 @@ impl Default for Settings {
             input_ranges: HashMap::new(),
             dims: Vec::new(),
             lineage: None,
+            file: None,
         }
     }
 }
@@ -283,9 +288,13 @@ impl Source {
         let (fit, held) = parts(samples);
         let trials = if self.is_quantized() { vec![] } else { settings.recover.clone() };
         let auto = settings.method.is_none() && !self.is_quantized();
-        progress.start(2 * samples + if auto { 2 * fit.len() } else { 0 } + trials.len());
+        let seen = settings.file.as_ref().map_or(samples, |file| file.samples());
+        progress.start(2 * seen + if auto { 2 * fit.len() } else { 0 } + trials.len());
 
-        let observed = self.observe(data, 0..samples, &values, progress)?;
+        let observed = match &settings.file {
+            Some(file) => self.observe_file(file, &values, progress)?,
+            None => self.observe(data, 0..samples, &values, progress)?,
+        };
         let extremes =
             |input: ValueId| values.iter().position(|&value| value == input).map(|i| observed[i].extremes());
         let fixed = self.fixed_ranges(&settings.input_ranges, extremes, &mut warnings)?;
@@ -348,6 +357,7 @@ impl Source {
         let quick = Settings {
             method: settings.method.or(Some(Method::MinMax)),
             recover: vec![],
+            file: None,
             ..settings.clone()
         };
         let error = |source: &Self| {
@@ -376,8 +386,26 @@ impl Source {
         let graph = &self.imported.graph;
         let names: Vec<String> = values.iter().map(|&value| graph.values[value].name.clone()).collect();
         let float = FloatRunner::new(graph, values);
-        let run = |i: usize| float.run(&float_sample(data, samples.start + i, graph));
+        let run = |i: usize| Ok(float.run(&float_sample(data, samples.start + i, graph)));
         calibrate::observe(&names, samples.len(), run, || progress.step())
+    }
+
+    /// Histograms of `values` over all samples of a file.
+    fn observe_file(
+        &self,
+        file: &SampleFile,
+        values: &[ValueId],
+        progress: &(impl Progress + Sync),
+    ) -> Result<Vec<Histogram>> {
+        let graph = &self.imported.graph;
+        let names: Vec<String> = values.iter().map(|&value| graph.values[value].name.clone()).collect();
+        let float = FloatRunner::new(graph, values);
+        let run = |i: usize| {
+            let sample = file.read(&[i])?;
+            sample.require_finite()?;
+            Ok(float.run(&float_sample(&sample, 0, graph)))
+        };
+        calibrate::observe(&names, file.samples(), run, || progress.step())
     }
 
     /// The steps of recovery, on the float graph as it was imported.

@@ -40,8 +40,10 @@ pub struct Parts<'a> {
     pub qdq: Option<PathBuf>,
     /// The layers one by one; empty where they were not measured.
     pub evidence: &'a Evidence,
-    /// The calibration data.
+    /// The calibration data, or those of it that are held.
     pub calibration: &'a Dataset,
+    /// Number of calibration samples.
+    pub samples: usize,
     /// The three networks on the model's test data, and the data.
     pub validation: Option<(validate::Report, DataHash)>,
     /// Whether calibration chose ranges; false where the source brought them all.
@@ -74,7 +76,7 @@ pub fn gather(parts: Parts<'_>) -> Report {
         parameters: network.parameters(),
         family: parts.family.name().to_owned(),
         calibration: quantized.calibration.method.to_string(),
-        calibration_samples: parts.calibration.samples(),
+        calibration_samples: parts.samples,
         calibration_tried: quantized.calibration.errors.iter().map(tried).collect(),
         recovery: quantized
             .recovery
