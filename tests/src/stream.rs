@@ -45,6 +45,11 @@ impl SampleFile {
         }))
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Number of samples.
     pub fn samples(&self) -> usize {
         self.front.shape()[0]

@@ -155,7 +155,7 @@ fn numbers() {
     let mut integers = relu();
     integers.graph.input[0].r#type = value_info("x", DataType::Int64, Some(Vec::new())).r#type;
     refused("integers", &integers.bytes(), UNSUPPORTED, &["INT64"]);
-    let raw = TensorProto { raw_data: vec![0; 7].into(), ..tensor("w", DataType::Float, &[2, 1]) };
+    let raw = TensorProto { raw_data: vec![0; 7], ..tensor("w", DataType::Float, &[2, 1]) };
     let model = single(&[1, 2], node("Gemm", &["x", "w"], "y")).initializer(raw);
     refused("raw length", &model.bytes(), DATA, &["`w`", "7 bytes"]);
     let epsilon = node("LayerNormalization", &["x", "g"], "y").with(float("epsilon", f32::NAN));

@@ -120,7 +120,7 @@ pub(super) fn layer_norm(family: Family, random: &mut Bytes) -> Case {
             let bits = 128 - v.leading_zeros();
             let e = (62 - bits) / 2;
             let root = (v << (2 * e)).isqrt();
-            let inverse = if root == 0 { 0 } else { (1u128 << 62) / root } as i128;
+            let inverse = (1u128 << 62).checked_div(root).unwrap_or(0) as i128;
             for (&x, channel) in row.iter().zip(&channels) {
                 let norm = ((c as i128 * i128::from(x) - sum) * inverse) >> (47 - e);
                 let q = ((norm * i128::from(channel.multiplier)) >> 16) + i128::from(channel.offset);
@@ -209,7 +209,7 @@ pub(super) fn arg_max(family: Family, random: &mut Bytes) -> Case {
     let expected = data.chunks(from[3]).map(|row| {
         let most = row.iter().max();
         let mut places = (0..row.len()).filter(|&i| Some(&row[i]) == most);
-        let place = if last == 1 { places.last() } else { places.next() };
+        let place = if last == 1 { places.next_back() } else { places.next() };
         (place.unwrap_or(0) as i64 - 128) as i8
     });
     let expected = expected.collect();

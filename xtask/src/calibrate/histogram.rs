@@ -20,6 +20,28 @@ impl Histogram {
         Self { low, high, bins: vec![0; BINS], zeros: 0 }
     }
 
+    /// Bytes of [`Self::to_bytes`].
+    pub const BYTES: usize = 16 + 8 * BINS;
+
+    /// Extremes and counts, little-endian.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let extremes = [self.low, self.high].map(f32::to_le_bytes).concat();
+        let counts = std::iter::once(&self.zeros).chain(&self.bins);
+        extremes.into_iter().chain(counts.flat_map(|count| count.to_le_bytes())).collect()
+    }
+
+    /// The inverse of [`Self::to_bytes`]; `None` for another number of bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let ([low, high], counts) = bytes.split_at_checked(8).map(|(extremes, counts)| {
+            let (floats, _) = extremes.as_chunks::<4>();
+            ([floats[0], floats[1]].map(f32::from_le_bytes), counts)
+        })?;
+        let (counts, rest) = counts.as_chunks::<8>();
+        let counts: Vec<u64> = counts.iter().map(|&count| u64::from_le_bytes(count)).collect();
+        let (&zeros, bins) = counts.split_first()?;
+        (rest.is_empty() && bins.len() == BINS).then(|| Self { low, high, bins: bins.to_vec(), zeros })
+    }
+
     /// Counts one value.
     pub fn add(&mut self, x: f32) {
         if x == 0.0 {

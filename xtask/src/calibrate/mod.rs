@@ -3,6 +3,7 @@
 //! Two passes, the first for the extremes, the second for histograms between them; both
 //! stream, so that memory does not grow with the number of samples.
 
+pub mod cache;
 mod histogram;
 mod probe;
 

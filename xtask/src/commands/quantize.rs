@@ -13,6 +13,7 @@ use still8_validation::{Failure, Result, files, validate};
 use tempfile::TempDir;
 
 use crate::calibrate::Method;
+use crate::calibrate::cache::Cache;
 use crate::commands::target_dir;
 use crate::commands::validate::measure;
 use crate::console::Console;
@@ -318,6 +319,7 @@ impl Prepared {
             }
         };
         options.override_settings(&mut settings);
+        settings.cache = Some(Cache::new(target_dir().join("calibration")));
         Ok(Self { onnx, model, reference: None, settings })
     }
 

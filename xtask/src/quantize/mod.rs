@@ -15,6 +15,7 @@ mod lower_ops;
 pub(crate) mod lower_wide;
 pub mod mixed;
 mod noise;
+mod observe;
 pub(crate) mod params;
 pub mod pins;
 pub mod scheme;
@@ -30,6 +31,7 @@ use still8_validation::data::{Dataset, InputSpec, Sample};
 use still8_validation::stream::SampleFile;
 use still8_validation::{Failure, Result};
 
+use crate::calibrate::cache::Cache;
 use crate::calibrate::{self, Histogram, Method};
 use crate::float::FloatRunner;
 use crate::graph::{Given, Graph, ValueId};
@@ -77,6 +79,8 @@ pub struct Settings {
     pub lineage: Option<String>,
     /// All calibration samples, where they are too many to be held: ranges are observed on them, all else on those given.
     pub file: Option<Arc<SampleFile>>,
+    /// Where observed ranges are kept for the next time.
+    pub cache: Option<Cache>,
 }
 
 impl Default for Settings {
@@ -90,6 +94,7 @@ impl Default for Settings {
             dims: Vec::new(),
             lineage: None,
             file: None,
+            cache: None,
         }
     }
 }
@@ -292,8 +297,8 @@ impl Source {
         progress.start(2 * seen + if auto { 2 * fit.len() } else { 0 } + trials.len());
 
         let observed = match &settings.file {
-            Some(file) => self.observe_file(file, &values, progress)?,
-            None => self.observe(data, 0..samples, &values, progress)?,
+            Some(file) => self.observe_file(file, &values, (settings, progress))?,
+            None => self.observe(data, 0..samples, &values, (settings, progress))?,
         };
         let extremes =
             |input: ValueId| values.iter().position(|&value| value == input).map(|i| observed[i].extremes());
@@ -308,7 +313,7 @@ impl Source {
             Some(method) => Calibrated { method, errors: vec![] },
             None if !auto => Calibrated { method: Method::MinMax, errors: vec![] },
             None => {
-                let seen = self.observe(data, 0..fit.len(), &values, progress)?;
+                let seen = self.observe(data, 0..fit.len(), &values, (settings, progress))?;
                 let error = |method| on_held.error(graph, &steps, &scheme(&seen, method, &mut vec![])?);
                 Calibrated::least(error)?
             }
@@ -373,39 +378,6 @@ impl Source {
             kept: after < before,
         };
         Ok(Some((step, balanced)))
-    }
-
-    /// Histograms of `values` over some samples.
-    fn observe(
-        &self,
-        data: &Dataset,
-        samples: std::ops::Range<usize>,
-        values: &[ValueId],
-        progress: &(impl Progress + Sync),
-    ) -> Result<Vec<Histogram>> {
-        let graph = &self.imported.graph;
-        let names: Vec<String> = values.iter().map(|&value| graph.values[value].name.clone()).collect();
-        let float = FloatRunner::new(graph, values);
-        let run = |i: usize| Ok(float.run(&float_sample(data, samples.start + i, graph)));
-        calibrate::observe(&names, samples.len(), run, || progress.step())
-    }
-
-    /// Histograms of `values` over all samples of a file.
-    fn observe_file(
-        &self,
-        file: &SampleFile,
-        values: &[ValueId],
-        progress: &(impl Progress + Sync),
-    ) -> Result<Vec<Histogram>> {
-        let graph = &self.imported.graph;
-        let names: Vec<String> = values.iter().map(|&value| graph.values[value].name.clone()).collect();
-        let float = FloatRunner::new(graph, values);
-        let run = |i: usize| {
-            let sample = file.read(&[i])?;
-            sample.require_finite()?;
-            Ok(float.run(&float_sample(&sample, 0, graph)))
-        };
-        calibrate::observe(&names, file.samples(), run, || progress.step())
     }
 
     /// The steps of recovery, on the float graph as it was imported.

@@ -164,7 +164,8 @@ mod tests {
         let changed = equalized(&graph).unwrap();
         let x =
             ndarray::ArrayD::from_shape_fn(vec![1, 1, 6, 6], |i| (i[2] * 7 + i[3] * 3) as f32 / 20.0 - 1.0);
-        let run = |graph: &Graph| evaluate(graph, &[x.clone()])[graph.outputs[0]].clone().unwrap();
+        let run =
+            |graph: &Graph| evaluate(graph, std::slice::from_ref(&x))[graph.outputs[0]].clone().unwrap();
         let (before, after) = (run(&graph), run(&changed));
         let most = before.fold(0f32, |most, y| most.max(y.abs()));
         assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() <= 1e-5 * most));

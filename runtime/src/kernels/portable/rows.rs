@@ -24,7 +24,7 @@ pub(crate) fn layer_norm(epsilon: u64, shift: u8, channels: &[NormRecord], input
             let norm = ((c as i64 * i64::from(*x) - sum) * inverse) >> down;
             let q =
                 (((norm * i64::from(channel.multiplier)) >> 16) + i64::from(channel.offset)) >> (shift & 31);
-            *out = q.max(-128).min(127) as i8;
+            *out = q.clamp(-128, 127) as i8;
         }
     }
 }
@@ -58,7 +58,7 @@ pub(crate) fn prelu(
             let x = i32::from(x.get()) - i32::from(zero_point);
             let m = if x < 0 { slope } else { params.multiplier };
             let q = m.wrapping_mul(x).wrapping_add(params.offset) >> (params.shift & 31);
-            out.set(q.max(-128).min(127) as i8);
+            out.set(q.clamp(-128, 127) as i8);
         }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn widen(record: &WideRecord, input: &[i8], output: &mut [i16]) {
 pub(crate) fn narrow(record: &WideRecord, zero_point: i8, input: &[i16], output: &mut [i8]) {
     for (x, out) in input.iter().zip(output) {
         let q = requantize(i64::from(*x), record, -i16::MAX, i16::MAX);
-        *out = (i32::from(q) + i32::from(zero_point)).max(-128).min(127) as i8;
+        *out = (i32::from(q) + i32::from(zero_point)).clamp(-128, 127) as i8;
     }
 }
 

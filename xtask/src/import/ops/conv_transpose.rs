@@ -37,7 +37,7 @@ impl Axis {
     /// The tap that phase `r` has at place `u` of its kernel.
     fn tap(&self, r: usize, u: usize) -> Option<usize> {
         let at = (self.reach() - u) * self.stride + r;
-        (at % self.dilation == 0 && at / self.dilation < self.kernel).then_some(at / self.dilation)
+        (at.is_multiple_of(self.dilation) && at / self.dilation < self.kernel).then_some(at / self.dilation)
     }
 }
 

@@ -87,8 +87,11 @@ pub fn resize(call: &mut Call<'_>) -> Result<()> {
     }
 }
 
-/// Scales and sizes, whichever are given.
-fn factors(call: &Call<'_>) -> Result<(Option<Vec<f32>>, Option<Vec<i64>>)> {
+/// Scales and sizes.
+type Factors = (Option<Vec<f32>>, Option<Vec<i64>>);
+
+/// Whichever are given.
+fn factors(call: &Call<'_>) -> Result<Factors> {
     let scales_at = if call.node.op_type == "Resize" && call.scope.opset >= 11 { 2 } else { 1 };
     let scales = match call.floats("scales")? {
         Some(scales) => Some(scales.to_vec()),
