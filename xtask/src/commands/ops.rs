@@ -1,7 +1,7 @@
 //! `cargo xtask ops`: which operators run where, out of the code.
 
 use serde::Serialize;
-use still8::format::DataType;
+use still8::format::{DataType, OpCode};
 use still8::kernels;
 
 use crate::boards::Core;
@@ -47,15 +47,36 @@ pub fn run(console: Console) -> Report {
 fn report() -> Report {
     let operator = |entry: &still8::OpEntry| {
         let kernel = |core: Core| {
-            let own = kernels::variants(core.family()).contains(&entry.code());
+            let own = kernels::variants(core.family()).contains(&kernel_of(entry.code()));
             Kernel { on: core.name(), kernels: if own { core.family().name() } else { "portable" } }
         };
-        Operator { op: entry.name(), dtype: DataType::Int8.name(), kernels: Core::ALL.map(kernel).to_vec() }
+        Operator { op: entry.name(), dtype: format(entry.code()), kernels: Core::ALL.map(kernel).to_vec() }
     };
     Report {
         schema: 1,
         onnx: OPERATORS.iter().map(|operator| operator.name).collect(),
         plan: still8::ops::ALL.iter().map(operator).collect(),
+    }
+}
+
+/// Types of activations and, where they are others, of weights.
+fn format(code: OpCode) -> &'static str {
+    match code {
+        OpCode::Conv2dInt4 | OpCode::DepthwiseConv2dInt4 | OpCode::FullyConnectedInt4 => "int8, weights int4",
+        OpCode::Conv2d16 => "int16, weights int8",
+        OpCode::Add16 | OpCode::Mean16 | OpCode::Table16 => DataType::Int16.name(),
+        OpCode::Convert => "int8, int16",
+        _ => DataType::Int8.name(),
+    }
+}
+
+/// The kernel that an operator runs: with weights of four bits that for eight.
+fn kernel_of(code: OpCode) -> OpCode {
+    match code {
+        OpCode::Conv2dInt4 => OpCode::Conv2d,
+        OpCode::DepthwiseConv2dInt4 => OpCode::DepthwiseConv2d,
+        OpCode::FullyConnectedInt4 => OpCode::FullyConnected,
+        code => code,
     }
 }
 
