@@ -154,3 +154,55 @@ fn what_does_not_fit_is_refused() {
     let shapes = single(13, node("Sub", &["x", "z"], "y")).input("z", &[1, 2, 1, 1]);
     refused("sub_shapes", &shapes, "do not fit each other");
 }
+
+/// The nodes of a normalization as exporters write them; `square` and `divide` are ways of doing so.
+fn normalization(shape: &[i64], square: NodeProto, divided: &[NodeProto]) -> ModelBuilder {
+    let mean = |x: &str, y: &str| node("ReduceMean", &[x], y).with(ints("axes", &[-1]));
+    let c = shape[shape.len() - 1];
+    let mut model = ModelBuilder::new(17)
+        .input("x", shape)
+        .node(mean("x", "m"))
+        .node(node("Sub", &["x", "m"], "d"))
+        .node(square)
+        .node(mean("s", "v"))
+        .node(node("Add", &["v", "epsilon"], "e"))
+        .node(node("Sqrt", &["e"], "r"));
+    for node in divided {
+        model = model.node(node.clone());
+    }
+    model
+        .node(node("Mul", &["n", "gamma"], "g"))
+        .node(node("Add", &["g", "beta"], "y"))
+        .floats("epsilon", &[], &[1e-5])
+        .floats("two", &[], &[2.0])
+        .floats("gamma", &[c], &(0..c).map(|i| 0.5 + i as f32 / 7.0).collect::<Vec<_>>())
+        .floats("beta", &[c], &(0..c).map(|i| i as f32 / 5.0 - 0.6).collect::<Vec<_>>())
+        .output("y")
+}
+
+#[test]
+fn normalizations_of_exporters_become_one_node() {
+    let pow = node("Pow", &["d", "two"], "s");
+    let mul = node("Mul", &["d", "d"], "s");
+    let div = [node("Div", &["d", "r"], "n")];
+    let reciprocal = [node("Reciprocal", &["r"], "i"), node("Mul", &["i", "d"], "n")];
+    let cases = [
+        ("pow_div", normalization(&[1, 5, 8], pow.clone(), &div)),
+        ("mul_div", normalization(&[1, 4, 3, 6], mul.clone(), &div)),
+        ("mul_reciprocal", normalization(&[1, 5, 8], mul, &reciprocal)),
+        ("rows", normalization(&[1, 8], pow, &reciprocal)),
+    ];
+    for (name, model) in cases {
+        let graph = check(&format!("normalization_{name}"), &model);
+        let ops: Vec<&str> = graph.nodes.iter().map(|node| node.op.name()).collect();
+        assert_eq!(ops, ["LayerNorm"], "{name}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_normalization_stays() {
+    let cube = node("Mul", &["d", "x"], "s");
+    let graph =
+        check("normalization_other", &normalization(&[1, 5, 8], cube, &[node("Div", &["d", "r"], "n")]));
+    assert!(graph.nodes.iter().all(|node| node.op.name() != "LayerNorm"));
+}

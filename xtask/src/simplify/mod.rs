@@ -8,6 +8,7 @@ mod dead;
 mod edit;
 mod elementwise;
 mod identity;
+mod layer_norm;
 mod merge;
 mod pad;
 mod passes;

@@ -1,6 +1,6 @@
 //! The passes, run until none finds anything.
 
-use super::{dead, elementwise, identity, merge, pad, scale_offset};
+use super::{dead, elementwise, identity, layer_norm, merge, pad, scale_offset};
 use crate::graph::Graph;
 
 /// A pass makes one change, if it finds one to make, and says which.
@@ -18,6 +18,8 @@ const PASSES: &[Pass] = &[
     pad::into_reader,
     elementwise::join,
     elementwise::chain,
+    layer_norm::join,
+    layer_norm::scale_offset,
 ];
 
 /// Simplifies the graph and returns what was done, in order.
