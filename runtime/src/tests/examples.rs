@@ -5,7 +5,7 @@ use super::cases::record;
 use crate::format::*;
 
 /// m = 2³⁰ with this shift and left shift scales by 1 exactly: 2³⁰ · 2³ ⁄ 2³³.
-fn one(bias: i32, zero_point: i8) -> ChannelRecord {
+pub(super) fn one(bias: i32, zero_point: i8) -> ChannelRecord {
     ChannelRecord { left: 3, ..record(bias, 1 << 30, 1, zero_point) }
 }
 

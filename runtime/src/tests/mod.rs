@@ -1,5 +1,6 @@
 //! Tests of the crate as a whole: plans built in memory, read, run and damaged.
 
+mod activation_examples;
 mod builder;
 mod cases;
 mod examples;

@@ -71,7 +71,7 @@ pub fn assign(
     let mut params = HashMap::new();
     for &value in &values {
         let group = groups.find(value);
-        let quantization = if let Some(given) = groups.given(graph, group) {
+        let quantization = if let Some(given) = groups.given[group] {
             given
         } else if let Some(&quantization) = fixed_outputs.get(&group) {
             quantization
@@ -128,7 +128,7 @@ pub fn free_groups(graph: &Graph, steps: &[Fused]) -> Vec<Vec<ValueId>> {
         .collect();
     for step in steps {
         let group = groups.find(step.output);
-        if fixed.contains(&group) || groups.given(graph, group).is_some() {
+        if fixed.contains(&group) || groups.given[group].is_some() {
             continue;
         }
         match found.iter_mut().find(|(other, _)| *other == group) {
@@ -144,12 +144,7 @@ pub fn all_given(graph: &Graph, steps: &[Fused]) -> bool {
     let groups = Groups::of(graph, steps);
     let fixed = |step: &Fused| fixed_output(&graph.nodes[step.node].op).is_some();
     let computed = steps.iter().filter(|step| !fixed(step)).map(|step| step.output);
-    graph
-        .inputs
-        .iter()
-        .copied()
-        .chain(computed)
-        .all(|value| groups.given(graph, groups.find(value)).is_some())
+    graph.inputs.iter().copied().chain(computed).all(|value| groups.given[groups.find(value)].is_some())
 }
 
 /// Whether `input` of an operator takes the output's quantization.
@@ -189,16 +184,22 @@ pub(crate) fn moves(op: &Op) -> bool {
 /// Disjoint sets of values that share their quantization.
 struct Groups {
     parent: Vec<ValueId>,
+    /// The quantization that the source gives to the values of a group, by the value that stands for it.
+    given: Vec<Option<Quantization>>,
 }
 
 impl Groups {
     fn of(graph: &Graph, steps: &[Fused]) -> Self {
-        let mut groups = Self { parent: (0..graph.values.len()).collect() };
+        let given = graph.values.iter().map(|value| match value.given {
+            Some(Given::Activation(given)) => Some(given),
+            _ => None,
+        });
+        let mut groups = Self { parent: (0..graph.values.len()).collect(), given: given.collect() };
         for step in steps {
             let node = &graph.nodes[step.node];
             for &input in node.inputs.iter().filter(|&&input| joins(graph, &node.op, input)) {
                 // Where the source gives either side integers of its own, lowering requantizes.
-                if groups.agree(graph, input, step.output) {
+                if groups.agree(input, step.output) {
                     groups.join(input, step.output);
                 }
             }
@@ -214,22 +215,16 @@ impl Groups {
         root
     }
 
-    /// The quantization that the source gives to a group's values.
-    fn given(&self, graph: &Graph, group: ValueId) -> Option<Quantization> {
-        (0..self.parent.len()).find_map(|value| match graph.values[value].given {
-            Some(Given::Activation(given)) if self.find(value) == group => Some(given),
-            _ => None,
-        })
-    }
-
     /// Whether no quantization that the source gives stands against one for both.
-    fn agree(&self, graph: &Graph, a: ValueId, b: ValueId) -> bool {
-        let [a, b] = [a, b].map(|value| self.given(graph, self.find(value)));
+    fn agree(&self, a: ValueId, b: ValueId) -> bool {
+        let [a, b] = [a, b].map(|value| self.given[self.find(value)]);
         a.is_none() || b.is_none() || a == b
     }
 
     fn join(&mut self, a: ValueId, b: ValueId) {
         let (a, b) = (self.find(a), self.find(b));
+        let given = self.given[a].or(self.given[b]);
         self.parent[a.max(b)] = a.min(b);
+        self.given[a.min(b)] = given;
     }
 }

@@ -28,8 +28,13 @@ fn has_int4(graph: &Graph, step: &Fused) -> bool {
     Channels::of(graph, node).is_some() && !grouped
 }
 
-/// Whether the step can have this precision.
+/// Whether the step can have this precision. What the source file holds as integers stays as it is.
 pub fn has(graph: &Graph, step: &Fused, precision: Precision) -> bool {
+    let node = &graph.nodes[step.node];
+    let given = |&value: &ValueId| graph.values[value].given.is_some();
+    if precision != Precision::Int8 && node.inputs.iter().chain([&step.output]).any(given) {
+        return false;
+    }
     match precision {
         Precision::Int4 => has_int4(graph, step),
         Precision::Int8 => true,
@@ -65,6 +70,7 @@ fn similar(name: &str, names: &[&str]) -> String {
     let alike = |other: &str| name.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
     let mut sorted = names.to_vec();
     sorted.sort_by_key(|other| std::cmp::Reverse(alike(other)));
+    sorted.dedup();
     sorted.truncate(5);
     format!("similar ones: {}", sorted.join(", "))
 }
