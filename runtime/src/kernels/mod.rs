@@ -37,12 +37,12 @@ use scalar as variant;
 
 // One kernel for all cores.
 pub(crate) use portable::{
-    add16, arg_max, conv2d16, gather, layer_norm, mat_mul, mean16, mul, narrow, prelu, rescale,
-    resize_linear, table16, widen,
+    add16, arg_max, gather, layer_norm, mat_mul, mean16, mul, narrow, prelu, rescale, resize_linear, table16,
+    widen,
 };
 pub(crate) use variant::{
-    add, average_pool2d, concat, conv2d, depthwise_conv2d, fully_connected, max_pool2d, mean, pad, softmax,
-    table, transpose,
+    add, average_pool2d, concat, conv2d, conv2d16, depthwise_conv2d, fully_connected, max_pool2d, mean, pad,
+    softmax, table, transpose,
 };
 
 /// Weight order that this build's kernels read fastest.
@@ -61,7 +61,8 @@ pub const FAMILY: Family = if cfg!(kernels_dsp) {
 /// Operators that a family has kernels of its own for; all others run the portable ones.
 pub const fn variants(family: Family) -> &'static [OpCode] {
     match family {
-        Family::Dsp | Family::Scalar => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected],
+        Family::Scalar => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected],
+        Family::Dsp => &[OpCode::Conv2d, OpCode::DepthwiseConv2d, OpCode::FullyConnected, OpCode::Conv2d16],
         Family::Helium => &[
             OpCode::Conv2d,
             OpCode::DepthwiseConv2d,

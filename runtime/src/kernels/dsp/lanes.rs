@@ -111,6 +111,33 @@ instruction! {
     fn asr(x: i32, n: u32) -> i32 = "asr {out}, {x}, {n}", x >> (n & 31)
 }
 
+/// acc + a₀·b₀ + a₁·b₁ of the halfwords, in 64 bits.
+#[inline(always)]
+pub(crate) fn smlald(a: u32, b: u32, acc: i64) -> i64 {
+    #[cfg(target_arch = "arm")]
+    {
+        let (mut low, mut high) = (acc as u32, (acc >> 32) as u32);
+        // SAFETY: one data-processing instruction that the build's core has (`kernels_dsp`): it reads and writes the
+        // operands, and touches neither memory nor stack nor condition flags.
+        unsafe {
+            core::arch::asm!(
+                concat!(dsp_core!(), "smlald {low}, {high}, {a}, {b}"),
+                low = inout(reg) low,
+                high = inout(reg) high,
+                a = in(reg) a,
+                b = in(reg) b,
+                options(nomem, nostack, preserves_flags)
+            );
+        }
+        (u64::from(high) << 32 | u64::from(low)) as i64
+    }
+    #[cfg(not(target_arch = "arm"))]
+    {
+        let products = i64::from(low(a) * low(b)) + i64::from(high(a) * high(b));
+        acc.wrapping_add(products)
+    }
+}
+
 /// The four bytes at `from`, at any address: `LDR` takes unaligned ones on every core with the DSP extension.
 ///
 /// # Safety

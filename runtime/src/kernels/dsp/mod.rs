@@ -18,10 +18,12 @@ mod matrix;
 mod pixels;
 mod requantize;
 mod taps;
+mod wide;
 
 pub(crate) use conv2d::conv2d;
 pub(crate) use depthwise_conv2d::depthwise_conv2d;
 pub(crate) use fully_connected::fully_connected;
+pub(crate) use wide::conv2d16;
 
 // On the host, only tests reach a variant.
 #[allow(unused_imports)]

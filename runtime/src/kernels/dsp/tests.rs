@@ -3,11 +3,14 @@
 use proptest::prelude::*;
 
 use super::{lanes, pixels};
-use crate::format::Family;
+use crate::format::{Conv2d16Params, DataRef, Family, WideRecord};
 use crate::kernels::cases;
-use crate::kernels::dsp;
+use crate::kernels::window::{Axis, Window};
+use crate::kernels::{dsp, portable};
 use crate::requantize;
 use crate::tests::random::{Bytes, activation, channel};
+
+type Conv16 = fn(&Conv2d16Params, &Window, [usize; 2], (&[i8], &[WideRecord]), &[i16], &mut [i16]);
 
 proptest! {
     #![proptest_config(cases::config())]
@@ -25,6 +28,54 @@ proptest! {
     #[test]
     fn fully_connected_equals_portable(case in cases::dense_case()) {
         case.fully_connected(Family::Dsp, dsp::fully_connected)?;
+    }
+
+    #[test]
+    fn sums_of_int16_are_exact(seed in any::<u64>(), len in 0usize..1200, extreme in any::<bool>()) {
+        let mut random = Bytes::new(seed);
+        let x: Vec<i16> = (0..len).map(|_| if extreme { -i16::MAX } else { random.next() as i16 }).collect();
+        let w: Vec<i8> = (0..len).map(|_| if extreme { -127 } else { random.next() as i8 }).collect();
+        let exact: i64 = x.iter().zip(&w).map(|(&x, &w)| i64::from(x) * i64::from(w)).sum();
+        prop_assert_eq!(super::wide::dot(&x, &w), exact);
+    }
+
+    #[test]
+    fn conv2d16_equals_portable(
+        seed in any::<u64>(), size in prop::array::uniform3(1usize..5), padding in 0u16..3, groups in 1usize..3,
+    ) {
+        let [h, w, per_group] = size;
+        let (c_in, c_out) = (groups * per_group * 3, groups * 2);
+        let params = Conv2d16Params {
+            kernel: [2, 3],
+            stride: [1, 2],
+            dilation: [1, 1 + (seed % 2) as u16],
+            padding: [padding, padding],
+            groups: groups as u32,
+            activation_min: -i16::MAX,
+            activation_max: i16::MAX,
+            weights: DataRef { offset: 0, bytes: 0 },
+            channels: DataRef { offset: 0, bytes: 0 },
+        };
+        let axis = |input, i: usize| Axis {
+            input,
+            output: 3,
+            kernel: params.kernel[i].into(),
+            stride: params.stride[i].into(),
+            dilation: params.dilation[i].into(),
+            padding: padding.into(),
+        };
+        let window = Window { y: axis(h, 0), x: axis(w, 1) };
+        let mut random = Bytes::new(seed);
+        let input: Vec<i16> = (0..h * w * c_in).map(|_| random.next() as i16).collect();
+        let weights = random.vec(c_out * 6 * per_group * 3);
+        let record = WideRecord { bias: [random.next() as u32, 0], multiplier: 1 << 23, shift: 30, reserved: [0; 3] };
+        let records = vec![record; c_out];
+        let run = |kernel: Conv16| {
+            let mut output = vec![0; 9 * c_out];
+            kernel(&params, &window, [c_in, c_out], (&weights, &records), &input, &mut output);
+            output
+        };
+        prop_assert_eq!(run(dsp::conv2d16), run(portable::conv2d16));
     }
 
     #[test]

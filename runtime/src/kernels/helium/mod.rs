@@ -31,7 +31,7 @@ pub(crate) use fully_connected::fully_connected;
 
 // On the host, only tests reach a variant.
 #[allow(unused_imports)]
-pub(crate) use crate::kernels::portable::{concat, max_pool2d, pad, softmax, table, transpose};
+pub(crate) use crate::kernels::portable::{concat, conv2d16, max_pool2d, pad, softmax, table, transpose};
 
 /// Front of every template: makes the assembler accept the vector extension, which the target leaves open.
 #[cfg(target_arch = "arm")]

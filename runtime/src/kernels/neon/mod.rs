@@ -30,7 +30,9 @@ pub(crate) use pool2d::average_pool2d;
 
 // On the host, only tests reach a variant.
 #[allow(unused_imports)]
-pub(crate) use crate::kernels::portable::{concat, max_pool2d, mean, pad, softmax, table, transpose};
+pub(crate) use crate::kernels::portable::{
+    concat, conv2d16, max_pool2d, mean, pad, softmax, table, transpose,
+};
 
 #[cfg(test)]
 mod tests;

@@ -25,4 +25,6 @@ pub(in crate::kernels) use pool2d::average;
 pub(crate) use pool2d::{average_pool2d, max_pool2d};
 pub(crate) use product::{mat_mul, mul};
 pub(crate) use rows::{arg_max, layer_norm, prelu};
+#[cfg(any(kernels_dsp, test))]
+pub(in crate::kernels) use wide::conv2d16_by;
 pub(crate) use wide::{add16, conv2d16, mean16, narrow, rescale, table16, widen};

@@ -33,15 +33,37 @@ pub(crate) fn rescale(record: &WideRecord, input: &[i16], output: &mut [i16]) {
 pub(crate) fn conv2d16(
     params: &Conv2d16Params,
     window: &Window,
-    [c_in, c_out]: [usize; 2],
-    (weights, channels): (&[i8], &[WideRecord]),
+    channels: [usize; 2],
+    weights: (&[i8], &[WideRecord]),
     input: &[i16],
     output: &mut [i16],
+) {
+    conv2d16_by(params, window, channels, weights, (input, output), dot);
+}
+
+/// [`conv2d16`] whose sums of products, exact in 64 bits, are `dot`'s.
+#[inline(always)]
+pub(in crate::kernels) fn conv2d16_by(
+    params: &Conv2d16Params,
+    window: &Window,
+    [c_in, c_out]: [usize; 2],
+    (weights, channels): (&[i8], &[WideRecord]),
+    (input, output): (&[i16], &mut [i16]),
+    dot: impl Fn(&[i16], &[i8]) -> i64,
 ) {
     let Window { y, x } = *window;
     let groups = (params.groups as usize).max(1);
     let (c_group, rows) = (c_in / groups, (c_out / groups).max(1));
     let k = y.kernel * x.kernel * c_group;
+    if groups == 1 && window.is_pointwise() {
+        for (x, out) in input.chunks_exact(c_in.max(1)).zip(output.chunks_exact_mut(c_out.max(1))) {
+            for ((out, row), channel) in out.iter_mut().zip(weights.chunks_exact(k.max(1))).zip(channels) {
+                let acc = bias(channel).wrapping_add(dot(x, row));
+                *out = requantize(acc, channel, params.activation_min, params.activation_max);
+            }
+        }
+        return;
+    }
     let mut pixels = output.chunks_exact_mut(c_out.max(1));
     for image in input.chunks_exact((y.input * x.input * c_in).max(1)) {
         for oy in 0..y.output {

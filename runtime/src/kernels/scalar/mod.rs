@@ -22,7 +22,7 @@ pub(crate) use fully_connected::fully_connected;
 // On the host, only tests reach a variant.
 #[allow(unused_imports)]
 pub(crate) use crate::kernels::portable::{
-    add, average_pool2d, concat, max_pool2d, mean, pad, softmax, table, transpose,
+    add, average_pool2d, concat, conv2d16, max_pool2d, mean, pad, softmax, table, transpose,
 };
 
 #[cfg(test)]
