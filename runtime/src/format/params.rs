@@ -252,7 +252,7 @@ pub struct NormRecord {
 pub struct LayerNormParams {
     /// One [`NormRecord`] a channel.
     pub channels: DataRef,
-    /// ε · c² ⁄ s_in²: lower word, upper word.
+    /// ε · c² ⁄ s_in² · 2¹⁶: lower word, upper word.
     pub epsilon: [u32; 2],
     /// Right shift, in 1..=20.
     pub shift: u8,

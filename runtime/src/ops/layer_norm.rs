@@ -10,10 +10,10 @@ use crate::operator::{Node, Operator, check_disjoint, split};
 ///
 /// ```text
 /// sum = Σ x, squares = Σ x²
-/// v = c · squares − sum² + epsilon                              c² · (variance + ε), in squared input steps
+/// v = (c · squares − sum²) · 2¹⁶ + epsilon                      c² · (variance + ε) · 2¹⁶, in squared input steps
 /// e = ⌊leading zeros of v in 62 bits ⁄ 2⌋, root = ⌊√(v · 4ᵉ)⌋     in 2³⁰..2³¹
 /// inverse = ⌊2⁶² ⁄ root⌋
-/// norm = ((c · x − sum) · inverse) >> (47 − e)                  (x − mean) ⁄ √(variance + ε) · 2¹⁵
+/// norm = ((c · x − sum) · inverse) >> (39 − e)                  (x − mean) ⁄ √(variance + ε) · 2¹⁵
 /// output = clamp((((norm · multiplier) >> 16) + offset) >> shift)   to int8
 /// ```
 ///

@@ -116,13 +116,13 @@ pub(super) fn layer_norm(family: Family, random: &mut Bytes) -> Case {
         for row in inputs[0].chunks(c) {
             let sum: i128 = row.iter().map(|&x| i128::from(x)).sum();
             let squares: i128 = row.iter().map(|&x| i128::from(x).pow(2)).sum();
-            let v = (c as i128 * squares - sum * sum) as u128 + u128::from(epsilon);
+            let v = (((c as i128 * squares - sum * sum) as u128) << 16) + u128::from(epsilon);
             let bits = 128 - v.leading_zeros();
             let e = (62 - bits) / 2;
             let root = (v << (2 * e)).isqrt();
             let inverse = (1u128 << 62).checked_div(root).unwrap_or(0) as i128;
             for (&x, channel) in row.iter().zip(&channels) {
-                let norm = ((c as i128 * i128::from(x) - sum) * inverse) >> (47 - e);
+                let norm = ((c as i128 * i128::from(x) - sum) * inverse) >> (39 - e);
                 let q = ((norm * i128::from(channel.multiplier)) >> 16) + i128::from(channel.offset);
                 expected.push(clamp((q >> shift) as i64, (i8::MIN, i8::MAX)));
             }

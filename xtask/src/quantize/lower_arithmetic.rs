@@ -168,9 +168,9 @@ impl Lowering<'_> {
                 ops::LayerNorm::MOST
             ));
         }
-        let epsilon = (f64::from(epsilon) * (c as f64 / f64::from(from.scale)).powi(2)).round();
+        let epsilon = (f64::from(epsilon) * (256.0 * c as f64 / f64::from(from.scale)).powi(2)).round();
         if !(0.0..ops::LayerNorm::EPSILON_END as f64).contains(&epsilon) {
-            return Err(format!("its ε is {epsilon:e} of the input's squared steps: out of range"));
+            return Err(format!("its ε is too large for the steps of its input: out of range"));
         }
         let real = |i: usize| {
             let step = f64::from(to.scale);
