@@ -1,7 +1,7 @@
 //! A plan in the image: aligned, with its arena's size as a constant, and with only the kernels that it names.
 
 use crate::format::{ALIGNMENT, MAGIC, section};
-use crate::operator::{OpEntry, OpTable};
+use crate::operator::OpEntry;
 use crate::ops;
 
 /// Bytes at a 16-byte boundary.
@@ -54,13 +54,27 @@ const fn names_operator(plan: &[u8], code: u16) -> bool {
     false
 }
 
-/// The operator table of a plan: just the operators that it names, so that the linker drops all other kernels.
+/// How many operators a plan names.
 ///
 /// # Panics
 /// At compile time where the bytes are not a plan.
-pub const fn op_table(plan: &[u8]) -> OpTable {
+pub const fn op_count(plan: &[u8]) -> usize {
     assert!(arena_bytes(plan) < usize::MAX / ALIGNMENT);
-    let mut entries = [const { OpEntry::of::<ops::FullyConnected>() }; crate::format::OP_CODES];
+    let mut count = 0;
+    let mut i = 0;
+    while i < ops::ALL.len() {
+        count += names_operator(plan, ops::ALL[i].code() as u16) as usize;
+        i += 1;
+    }
+    count
+}
+
+/// The operators of a plan: just those [`op_count`] that it names, so that the linker drops all other kernels.
+///
+/// # Panics
+/// At compile time where the bytes are not a plan, or name another number of operators.
+pub const fn op_entries<const COUNT: usize>(plan: &[u8]) -> [OpEntry; COUNT] {
+    let mut entries = [const { OpEntry::of::<ops::FullyConnected>() }; COUNT];
     let mut count = 0;
     let mut i = 0;
     while i < ops::ALL.len() {
@@ -70,7 +84,8 @@ pub const fn op_table(plan: &[u8]) -> OpTable {
         }
         i += 1;
     }
-    OpTable::new(entries.split_at(count).0)
+    assert!(count == COUNT);
+    entries
 }
 
 /// Includes a plan file as a module.
@@ -87,7 +102,9 @@ macro_rules! include_plan {
             /// The arena that a session needs, in bytes.
             pub const ARENA_BYTES: usize = $crate::include::arena_bytes(include_bytes!($path));
             /// The operators that the plan names.
-            pub static OPS: $crate::OpTable = $crate::include::op_table(include_bytes!($path));
+            pub static OPS: $crate::OpTable = $crate::OpTable::new(&ENTRIES);
+            static ENTRIES: [$crate::OpEntry; $crate::include::op_count(include_bytes!($path))] =
+                $crate::include::op_entries(include_bytes!($path));
 
             /// Reads and checks the plan.
             ///

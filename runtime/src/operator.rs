@@ -8,7 +8,7 @@ use core::ops::{Deref, Range};
 use bytemuck::{AnyBitPattern, Pod};
 
 use crate::error::OpFault;
-use crate::format::{DataRef, DataType, Family, OP_CODES, OpCode, OpRecord, TensorRecord};
+use crate::format::{DataRef, DataType, Family, OpCode, OpRecord, TensorRecord};
 use crate::ops;
 use crate::plan::Plan;
 
@@ -81,34 +81,29 @@ impl OpEntry {
     }
 }
 
-/// The operators that an image links, by code. Made by [`ops!`](crate::ops!) or
-/// [`include_plan!`](crate::include_plan).
+/// The operators that an image links. Made by [`ops!`](crate::ops!) or [`include_plan!`](crate::include_plan).
+///
+/// A list, not an array by code: an image holds what its plan names, however many operators there are.
 pub struct OpTable {
-    entries: [Option<OpEntry>; OP_CODES],
+    entries: &'static [OpEntry],
 }
 
 impl OpTable {
     /// A table of these operators.
-    pub const fn new(operators: &[OpEntry]) -> Self {
-        let mut entries = [None; OP_CODES];
-        let mut i = 0;
-        while i < operators.len() {
-            entries[operators[i].code() as usize] = Some(operators[i]);
-            i += 1;
-        }
-        Self { entries }
+    pub const fn new(operators: &'static [OpEntry]) -> Self {
+        Self { entries: operators }
     }
 
     /// The operator with this code.
     #[inline]
     pub fn get(&self, code: u16) -> Option<&OpEntry> {
-        self.entries.get(usize::from(code))?.as_ref()
+        self.entries.iter().find(|entry| entry.code() as u16 == code)
     }
 
-    /// All operators of the table, by code.
+    /// All operators of the table.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &OpEntry> {
-        self.entries.iter().flatten()
+        self.entries.iter()
     }
 }
 
@@ -121,7 +116,7 @@ impl OpTable {
 #[macro_export]
 macro_rules! ops {
     ($($operator:ident),* $(,)?) => {
-        $crate::OpTable::new(&[$($crate::OpEntry::of::<$crate::ops::$operator>()),*])
+        $crate::OpTable::new(const { &[$($crate::OpEntry::of::<$crate::ops::$operator>()),*] })
     };
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
     if plan.lines == 0 {
         unpack_nibbles(conv.weights, weights);
         let weights = weights.get(..order.bytes()).unwrap_or_default();
-        return kernels::conv2d(&Convolution { weights, ..*conv }, input, rest, output);
+        return eight(&Convolution { weights, ..*conv }, input, rest, output);
     }
     let Some((outputs, rest)) = rest.split_at_mut_checked(plan.outputs) else { return };
     let [image_in, line_in] = [conv.window.image(conv.c_in), conv.window.x.input * conv.c_in];
@@ -98,7 +98,7 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
                 let part = Convolution { window, c_out: rows, weights, channels, ..*conv };
                 let image = image.get(from.start * line_in..from.end * line_in).unwrap_or_default();
                 let pixels = outputs.get_mut(..lines * conv.window.x.output * rows).unwrap_or_default();
-                kernels::conv2d(&part, image, rest, pixels);
+                eight(&part, image, rest, pixels);
                 let places = out.chunks_exact_mut(conv.c_out);
                 for (pixel, place) in pixels.chunks_exact(rows).zip(places) {
                     place.get_mut(row..row + rows).unwrap_or_default().copy_from_slice(pixel);
@@ -107,6 +107,12 @@ pub(crate) fn conv2d(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], o
         }
         row += rows;
     }
+}
+
+/// The kernel for eight bits, once for both callers.
+#[inline(never)]
+fn eight(conv: &Convolution<'_>, input: &[i8], scratch: &mut [i8], output: &mut [i8]) {
+    kernels::conv2d(conv, input, scratch, output);
 }
 
 /// The lines of the input that `lines` output lines from `first` on read, and their window.

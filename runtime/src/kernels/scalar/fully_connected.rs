@@ -18,6 +18,7 @@ const STEPS: usize = 64;
 type Step = [i32; 3];
 
 /// Fast for weights in scalar order; the portable kernel does the rest.
+#[inline(never)]
 pub(crate) fn fully_connected(
     order: MatrixOrder,
     weights: &[i8],
