@@ -170,7 +170,7 @@ impl Lowering<'_> {
         }
         let epsilon = (f64::from(epsilon) * (256.0 * c as f64 / f64::from(from.scale)).powi(2)).round();
         if !(0.0..ops::LayerNorm::EPSILON_END as f64).contains(&epsilon) {
-            return Err(format!("its ε is too large for the steps of its input: out of range"));
+            return Err("its ε is too large for the steps of its input".into());
         }
         let real = |i: usize| {
             let step = f64::from(to.scale);
