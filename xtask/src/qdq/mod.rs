@@ -7,6 +7,8 @@
 mod nodes;
 mod writer;
 
+pub use writer::Writer;
+
 use std::collections::HashSet;
 
 use still8_validation::{Failure, Result};
@@ -16,7 +18,6 @@ use crate::quantization::Quantization;
 use crate::quantize::fuse::{Fused, fuse_activations};
 use crate::quantize::lower_wide::widened;
 use crate::quantize::scheme::Scheme;
-use writer::Writer;
 
 /// Name of the integers of a value.
 pub fn integers_of(name: &str) -> String {

@@ -1,0 +1,13 @@
+//! `cargo xtask distill`: from a teacher to a student that is made to be int8.
+
+pub mod augment;
+pub mod config;
+pub mod engine;
+pub mod export;
+pub mod hints;
+pub mod loss;
+pub mod quantized;
+pub mod samples;
+pub mod student;
+pub mod teacher;
+pub mod train;

@@ -1,0 +1,117 @@
+//! Losses and their gradients with respect to the student's output.
+
+use crate::engine::batch::Batch;
+
+/// Softmax of logits over a temperature.
+pub fn softmax(logits: impl Iterator<Item = f32>, temperature: f32) -> Vec<f32> {
+    let scaled: Vec<f32> = logits.map(|z| z / temperature).collect();
+    let most = scaled.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut powers: Vec<f32> = scaled.iter().map(|z| (z - most).exp()).collect();
+    let sum: f32 = powers.iter().sum();
+    powers.iter_mut().for_each(|p| *p /= sum);
+    powers
+}
+
+/// What an output is held to.
+pub struct Target<'a> {
+    /// Class.
+    pub label: Option<usize>,
+    /// What the teacher says.
+    pub teacher: Option<&'a [f32]>,
+}
+
+/// (1 − share) · cross-entropy(label) + share · T² · KL(teacher ⁄ T ‖ student ⁄ T) (Hinton, Vinyals, Dean,
+/// arXiv:1503.02531), of one sample; the gradient is written to `gradient`. What is missing leaves all weight to the other.
+pub fn classification(
+    z: &[f32],
+    target: &Target<'_>,
+    share: f32,
+    temperature: f32,
+    gradient: &mut [f32],
+) -> f32 {
+    let share = match (target.label, target.teacher) {
+        (None, _) => 1.0,
+        (_, None) => 0.0,
+        _ => share,
+    };
+    let mut loss = 0.0;
+    gradient.fill(0.0);
+    if let (Some(label), true) = (target.label, share < 1.0) {
+        let p = softmax(z.iter().copied(), 1.0);
+        loss -= (1.0 - share) * p[label].max(1e-30).ln();
+        for (class, (g, p)) in gradient.iter_mut().zip(&p).enumerate() {
+            *g += (1.0 - share) * (p - f32::from(u8::from(class == label)));
+        }
+    }
+    if let (Some(teacher), true) = (target.teacher, share > 0.0) {
+        let p = softmax(teacher.iter().copied(), temperature);
+        let q = softmax(z.iter().copied(), temperature);
+        for ((g, p), q) in gradient.iter_mut().zip(&p).zip(&q) {
+            if *p > 0.0 {
+                loss += share * temperature * temperature * p * (p / q.max(1e-30)).ln();
+            }
+            *g += share * temperature * (q - p);
+        }
+    }
+    loss
+}
+
+/// (1 − share) · mean squared error to the label's target `own` + share · that to the teacher.
+pub fn regression(z: &[f32], own: &[f32], teacher: Option<&[f32]>, share: f32, gradient: &mut [f32]) -> f32 {
+    let share = if teacher.is_some() { share } else { 0.0 };
+    let n = z.len() as f32;
+    let mut loss = 0.0;
+    for (i, (z, g)) in z.iter().zip(gradient).enumerate() {
+        let (a, b) = (z - own[i], teacher.map_or(0.0, |t| z - t[i]));
+        loss += ((1.0 - share) * a * a + share * b * b) / n;
+        *g = 2.0 * ((1.0 - share) * a + share * b) / n;
+    }
+    loss
+}
+
+/// Index of the largest.
+pub fn largest(z: impl Iterator<Item = f32>) -> usize {
+    z.enumerate().fold((0, f32::NEG_INFINITY), |best, (i, z)| if z > best.1 { (i, z) } else { best }).0
+}
+
+/// Rows of a batch.
+pub fn rows(batch: &Batch) -> impl Iterator<Item = &[f32]> {
+    batch.data.chunks_exact(batch.image())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gradient_holds(z: &[f32], loss: impl Fn(&[f32], &mut [f32]) -> f32) {
+        let mut gradient = vec![0.0; z.len()];
+        loss(z, &mut gradient);
+        for i in 0..z.len() {
+            let at = |offset: f32| {
+                let mut z = z.to_vec();
+                z[i] += offset;
+                f64::from(loss(&z, &mut vec![0.0; z.len()]))
+            };
+            let expected = (at(1e-2) - at(-1e-2)) / 2e-2;
+            assert!((f64::from(gradient[i]) - expected).abs() < 2e-3, "{} is not {expected}", gradient[i]);
+        }
+    }
+
+    #[test]
+    fn gradients_hold() {
+        let (z, teacher) = ([0.3, -1.2, 0.8], [1.0, 0.2, -0.4]);
+        for (label, given) in [(Some(1), None), (None, Some(&teacher[..])), (Some(2), Some(&teacher[..]))] {
+            let target = Target { label, teacher: given };
+            gradient_holds(&z, |z, g| classification(z, &target, 0.7, 3.0, g));
+        }
+        gradient_holds(&z, |z, g| regression(z, &[0.1, 0.2, 0.3], Some(&teacher), 0.4, g));
+    }
+
+    #[test]
+    fn a_student_that_equals_its_teacher_has_no_loss() {
+        let z = [0.3, -1.2, 0.8];
+        let mut gradient = [1.0; 3];
+        let loss = classification(&z, &Target { label: None, teacher: Some(&z) }, 0.5, 4.0, &mut gradient);
+        assert!(loss.abs() < 1e-6 && gradient.iter().all(|g| g.abs() < 1e-6));
+    }
+}
