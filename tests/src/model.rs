@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::{Dataset, InputSpec};
 use crate::npy::{Array, Arrays};
-use crate::recipe::{DataSets, Input, Network, Recipe, Sha256};
+use crate::recipe::{DataFile, DataSets, Input, Network, Recipe, Sha256};
 use crate::{Failure, Result, files};
 
 /// The recipe's name in a model's folder.
@@ -26,6 +26,10 @@ pub enum DataKind {
     Test,
     /// Everything, labelled.
     Full,
+    /// For `distill`, labelled or not.
+    Train,
+    /// For `distill` to watch itself, labelled or not.
+    Holdout,
 }
 
 impl Model {
@@ -72,6 +76,17 @@ impl Model {
         self.network(&self.recipe.student)
     }
 
+    /// Path of the network that is quantized, whose hash is right: the student in QDQ form where it was trained so.
+    ///
+    /// # Errors
+    /// Those of [`Self::student`].
+    pub fn deployed(&self) -> Result<PathBuf> {
+        let Some(quantized) = &self.recipe.student.quantized else { return self.student() };
+        let path = self.present(&quantized.file, self.recipe.student.recipe.as_deref())?;
+        expect_sha256(&path, &quantized.sha256, &files::sha256_file(&path)?)?;
+        Ok(path)
+    }
+
     /// Path of the teacher, whose hash is right; `None` where the model has none.
     ///
     /// # Errors
@@ -86,22 +101,23 @@ impl Model {
     /// [`Failure::Missing`] that names the recipe, [`Failure::Data`] for everything wrong with the file,
     /// [`Failure::Usage`] where the model has no such data set.
     pub fn dataset(&self, kind: DataKind) -> Result<Dataset> {
-        let DataSets { calibration, test, full } = &self.recipe.data;
+        let DataSets { calibration, test, full, train, holdout } = &self.recipe.data;
+        let optional = |entry: &Option<DataFile>, what: &str| {
+            let none = || Failure::Usage(format!("model `{}` has no [data.{what}]", self.recipe.name));
+            entry.clone().ok_or_else(none)
+        };
         let entry = match kind {
-            DataKind::Calibration => calibration,
-            DataKind::Test => test,
-            DataKind::Full => full.as_ref().ok_or_else(|| {
-                Failure::Usage(format!(
-                    "model `{}` has no [data.full]; use its shipped data",
-                    self.recipe.name
-                ))
-            })?,
+            DataKind::Calibration => calibration.clone(),
+            DataKind::Test => test.clone(),
+            DataKind::Full => optional(full, "full; use its shipped data")?,
+            DataKind::Train => optional(train, "train")?,
+            DataKind::Holdout => optional(holdout, "holdout")?,
         };
         let path = self.present(&entry.file, entry.recipe.as_deref())?;
         let file = files::read(&path)?;
-        let found = match kind {
-            DataKind::Full => content_sha256(&path, &file, &self.recipe.input.name)?,
-            DataKind::Calibration | DataKind::Test => files::sha256_hex(&file),
+        let found = match entry.recipe {
+            Some(_) => content_sha256(&path, &file, &self.recipe.input.name)?,
+            None => files::sha256_hex(&file),
         };
         expect_sha256(&path, &entry.sha256, &found)?;
         let data = Dataset::parse(&path, &file, &[self.input()])?;
@@ -109,7 +125,7 @@ impl Model {
             let (found, stated) = (data.samples(), entry.samples);
             return Err(Failure::data(&path, format!("holds {found} samples; {FILE_NAME} states {stated}")));
         }
-        if kind != DataKind::Calibration || data.labels.is_some() {
+        if matches!(kind, DataKind::Test | DataKind::Full) || data.labels.is_some() {
             data.require_labels(self.recipe.classes.len())?;
         }
         Ok(data)
@@ -137,16 +153,17 @@ impl Model {
     }
 }
 
-/// The hash of `x.tobytes() + y.tobytes()`.
+/// The hash of `x.tobytes() + y.tobytes()`, or of x alone where there are no labels.
 fn content_sha256(path: &Path, file: &[u8], input: &str) -> Result<String> {
     let Arrays::Named(arrays) = Arrays::parse(file).map_err(|error| Failure::data(path, error))? else {
-        return Err(Failure::data(path, "must be a .npz file with the labels `y`"));
+        return Err(Failure::data(path, "must be a .npz file with `x`, and the labels `y` where there are some"));
     };
-    let find = |names: &[&str]| -> Result<&Array> {
-        let found = arrays.iter().find(|(name, _)| names.contains(&name.as_str()));
-        found.map(|(_, array)| array).ok_or_else(|| Failure::data(path, format!("no array `{}`", names[0])))
+    let find = |names: &[&str]| -> Option<&Array> {
+        arrays.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, array)| array)
     };
-    Ok(files::sha256_of_parts([find(&["x", input])?.bytes.as_slice(), &find(&["y"])?.bytes]))
+    let x = find(&["x", input]).ok_or_else(|| Failure::data(path, "no array `x`"))?;
+    let labels = find(&["y"]).map_or(&[][..], |y| y.bytes.as_slice());
+    Ok(files::sha256_of_parts([x.bytes.as_slice(), labels]))
 }
 
 /// Refuses a file whose hash is not the stated one.

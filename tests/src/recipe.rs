@@ -48,6 +48,8 @@ pub struct Recipe {
     /// Choices of `quantize`.
     #[serde(default)]
     pub quantize: Quantize,
+    /// How `distill` trains the student; it reads this itself.
+    pub distill: Option<toml::Table>,
 }
 
 /// What a model does.
@@ -108,6 +110,20 @@ pub struct Network {
     pub origin: String,
     /// The command that makes or fetches the file where it is not shipped.
     pub recipe: Option<String>,
+    /// Who permits to distil from it, and where that stands. Needed of a teacher that `distill` asks.
+    pub permits_distillation: Option<String>,
+    /// The same network in QDQ form, with the scales that it was trained with: what `quantize` takes where it is there.
+    pub quantized: Option<QuantizedFile>,
+}
+
+/// A quantized ONNX file.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuantizedFile {
+    /// Path.
+    pub file: PathBuf,
+    /// Hash of the file.
+    pub sha256: Sha256,
 }
 
 /// The data sets of a model.
@@ -120,6 +136,10 @@ pub struct DataSets {
     pub test: DataFile,
     /// All labelled samples, where `test` holds a part of them.
     pub full: Option<DataFile>,
+    /// Samples that `distill` trains on; labels are optional.
+    pub train: Option<DataFile>,
+    /// Samples that it watches itself on; disjoint from all others. Absent, some of `train` are held out.
+    pub holdout: Option<DataFile>,
 }
 
 /// A `.npz` file: `x` (or the input's name) and the labels `y`.
@@ -128,7 +148,7 @@ pub struct DataSets {
 pub struct DataFile {
     /// Path.
     pub file: PathBuf,
-    /// Hash of the file; for `full` of `x.tobytes() + y.tobytes()`, since a recipe may compress otherwise.
+    /// Hash of the file; of one with a recipe that of `x.tobytes() + y.tobytes()`, since archives differ in compression.
     pub sha256: Sha256,
     /// Number of samples.
     pub samples: usize,
@@ -155,6 +175,10 @@ pub struct Source {
     pub licence: String,
     /// How to cite it.
     pub citation: Option<String>,
+    /// When it was published or fetched.
+    pub date: Option<String>,
+    /// Where it stands.
+    pub url: Option<String>,
 }
 
 /// Limits, all optional.

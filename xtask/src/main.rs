@@ -38,6 +38,17 @@ enum Command {
         cargo xtask quantize net.onnx --calib samples.npz --out net.s8 --family dsp\n  \
         cargo xtask quantize models/fashion --report fashion.html --max-drop 0.5")]
     Quantize(quantize::Options),
+    /// Train a student against a teacher, with the quantization it will run under in the loop.
+    ///
+    /// The trainer is a crate of its own, which is compiled when this is called first; its options are in
+    /// `cargo xtask distill --help`.
+    #[command(disable_help_flag = true, after_help = "Examples:\n  cargo xtask distill models/fashion --quick\n  \
+        cargo xtask distill models/motion")]
+    Distill {
+        /// What the trainer is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
     /// Run any plan on any input, on the host or in the firmware under the emulator.
     #[command(after_help = "Examples:\n  cargo xtask run net.s8 --input samples.npy --output out.npy\n  \
         cargo xtask run net.s8 --input samples.npz --on cortex-m4 --json")]

@@ -1,12 +1,14 @@
 //! `cargo xtask distill`: from a teacher to a student that is made to be int8.
 
 pub mod augment;
+pub mod command;
 pub mod config;
 pub mod engine;
 pub mod export;
 pub mod hints;
 pub mod loss;
 pub mod quantized;
+pub mod run;
 pub mod samples;
 pub mod student;
 pub mod teacher;

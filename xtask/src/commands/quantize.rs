@@ -310,7 +310,7 @@ impl Prepared {
                 let pin = |layer: &LayerPrecision| (layer.name.clone(), layer.bits);
                 settings.pins = recipe.quantize.layer.iter().map(pin).collect();
                 settings.lineage = Some(lineage::text(recipe)?);
-                model.student()?
+                model.deployed()?
             }
             None => {
                 let stem = source.file_stem().unwrap_or_default();

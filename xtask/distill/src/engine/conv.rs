@@ -57,23 +57,34 @@ impl Conv {
         self.window.kernel == [1, 1] && self.window.stride == [1, 1] && self.window.padding == [0; 4]
     }
 
-    /// Calls with output pixel, tap, and the input pixel under that tap, for all taps inside the image.
+    /// Calls with output pixel, tap, the input pixel under that tap, and for how many taps from there both lie side by side
+    /// inside the image; for all taps that lie there.
     #[inline]
-    fn walk(&self, shape: [usize; 3], mut each: impl FnMut(usize, usize, usize)) {
+    fn walk(&self, shape: [usize; 3], mut each: impl FnMut(usize, usize, usize, usize)) {
         let Window { kernel, stride, dilation, padding } = self.window;
         let [h, w, _] = self.output(shape);
-        let under = |axis: usize, at: usize, tap: usize, size: usize| {
-            (at * stride[axis] + tap * dilation[axis])
-                .checked_sub(padding[axis])
-                .filter(|&place| place < size)
-        };
         for oy in 0..h {
             for ky in 0..kernel[0] {
-                let Some(y) = under(0, oy, ky, shape[0]) else { continue };
+                let y = (oy * stride[0] + ky * dilation[0]).wrapping_sub(padding[0]);
+                if y >= shape[0] {
+                    continue;
+                }
                 for ox in 0..w {
+                    let (pixel, first) = (oy * w + ox, (ox * stride[1]).wrapping_sub(padding[1]));
+                    if dilation[1] == 1 {
+                        let before = 0usize.wrapping_sub(first);
+                        let skip = if before <= padding[1] { before } else { 0 };
+                        let x = first.wrapping_add(skip);
+                        let run = kernel[1].saturating_sub(skip).min(shape[1].saturating_sub(x));
+                        if run > 0 {
+                            each(pixel, ky * kernel[1] + skip, y * shape[1] + x, run);
+                        }
+                        continue;
+                    }
                     for kx in 0..kernel[1] {
-                        if let Some(x) = under(1, ox, kx, shape[1]) {
-                            each(oy * w + ox, ky * kernel[1] + kx, y * shape[1] + x);
+                        let x = first.wrapping_add(kx * dilation[1]);
+                        if x < shape[1] {
+                            each(pixel, ky * kernel[1] + kx, y * shape[1] + x, 1);
                         }
                     }
                 }
@@ -92,8 +103,8 @@ impl Conv {
         columns.clear();
         columns.resize(images.len() / image * h * w * k, 0.0);
         for (x, rows) in images.chunks_exact(image).zip(columns.chunks_exact_mut(h * w * k)) {
-            self.walk(shape, |pixel, tap, from| {
-                rows[pixel * k + tap * c..][..c].copy_from_slice(&x[from * c..][..c]);
+            self.walk(shape, |pixel, tap, from, run| {
+                rows[pixel * k + tap * c..][..run * c].copy_from_slice(&x[from * c..][..run * c]);
             });
         }
         columns
@@ -108,10 +119,13 @@ impl Conv {
         let [image, out, c] = [x.image(), y.image(), self.c_out];
         if self.depthwise {
             for (x_image, y_image) in x.data.chunks_exact(image).zip(y.data.chunks_exact_mut(out)) {
-                self.walk(x.shape, |pixel, tap, from| {
+                self.walk(x.shape, |pixel, tap, from, run| {
                     let sums = &mut y_image[pixel * c..][..c];
-                    let products = x_image[from * c..][..c].iter().zip(&weights[tap * c..][..c]);
-                    sums.iter_mut().zip(products).for_each(|(sum, (x, w))| *sum += x * w);
+                    let taps = x_image[from * c..][..run * c].chunks_exact(c);
+                    for (x, weights) in taps.zip(weights[tap * c..].chunks_exact(c)) {
+                        let products = x.iter().zip(weights);
+                        sums.iter_mut().zip(products).for_each(|(sum, (x, w))| *sum += x * w);
+                    }
                 });
             }
             return y;
@@ -147,16 +161,22 @@ impl Conv {
         let mut dx = Batch::zeros(if wanted { x.n } else { 0 }, x.shape);
         if self.depthwise {
             for (i, (x_image, dy)) in x.data.chunks_exact(image).zip(dy.data.chunks_exact(out)).enumerate() {
-                self.walk(x.shape, |pixel, tap, from| {
-                    let products = x_image[from * c..][..c].iter().zip(&dy[pixel * c..][..c]);
-                    let sums = &mut dw[tap * c..][..c];
-                    sums.iter_mut().zip(products).for_each(|(sum, (x, g))| *sum += x * g);
+                self.walk(x.shape, |pixel, tap, from, run| {
+                    let dy = &dy[pixel * c..][..c];
+                    let taps = x_image[from * c..][..run * c].chunks_exact(c);
+                    for (x, sums) in taps.zip(dw[tap * c..].chunks_exact_mut(c)) {
+                        let products = x.iter().zip(dy);
+                        sums.iter_mut().zip(products).for_each(|(sum, (x, g))| *sum += x * g);
+                    }
                 });
                 let Some(dx) = dx.data.get_mut(i * image..(i + 1) * image) else { continue };
-                self.walk(x.shape, |pixel, tap, from| {
-                    let products = dy[pixel * c..][..c].iter().zip(&weights[tap * c..][..c]);
-                    let sums = &mut dx[from * c..][..c];
-                    sums.iter_mut().zip(products).for_each(|(sum, (g, w))| *sum += g * w);
+                self.walk(x.shape, |pixel, tap, from, run| {
+                    let dy = &dy[pixel * c..][..c];
+                    let taps = dx[from * c..][..run * c].chunks_exact_mut(c);
+                    for (sums, weights) in taps.zip(weights[tap * c..].chunks_exact(c)) {
+                        let products = dy.iter().zip(weights);
+                        sums.iter_mut().zip(products).for_each(|(sum, (g, w))| *sum += g * w);
+                    }
                 });
             }
             return wanted.then_some(dx);
@@ -183,9 +203,9 @@ impl Conv {
             general_mat_mul(1.0, &dy, &weights.t(), 0.0, &mut matrix_mut(&mut gradient, rows));
             let per_image = rows / (images.len() / image) * k;
             for (dx, rows) in dx.chunks_exact_mut(image).zip(gradient.chunks_exact(per_image)) {
-                self.walk(x.shape, |pixel, tap, from| {
-                    let from = &mut dx[from * self.c_in..][..self.c_in];
-                    let row = &rows[pixel * k + tap * self.c_in..][..self.c_in];
+                self.walk(x.shape, |pixel, tap, from, run| {
+                    let from = &mut dx[from * self.c_in..][..run * self.c_in];
+                    let row = &rows[pixel * k + tap * self.c_in..][..run * self.c_in];
                     from.iter_mut().zip(row).for_each(|(sum, g)| *sum += g);
                 });
             }

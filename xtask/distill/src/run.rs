@@ -1,0 +1,348 @@
+//! The command: teacher and data in, student out, with what was measured on the way.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use still8_validation::data::Dataset;
+use still8_validation::model::{DataKind, FILE_NAME, Model};
+use still8_validation::recipe::{Precision, Recipe};
+use still8_validation::{Failure, Result, files};
+use xtask::commands::target_dir;
+use xtask::console::Console;
+use xtask::quantize::Progress;
+
+use crate::augment::Augment;
+use crate::config::{Config, Schedule};
+use crate::engine::net::Net;
+use crate::export::{self, Edge};
+use crate::quantized::{folded, input_scale, unscaled, with_fake};
+use crate::samples::{Order, Samples, geometry};
+use crate::student::{Student, build};
+use crate::teacher::{Answers, Teacher};
+use crate::train::{Course, Desk, Epoch, Lesson, Task, train};
+
+/// Share of the training samples that are held out where the recipe names no others.
+const HOLDOUT: usize = 20;
+
+/// Everything that a training reads, open and checked.
+pub struct Bench {
+    /// The recipe.
+    pub model: Model,
+    /// `[distill]`.
+    pub config: Config,
+    /// Samples.
+    pub train: Samples,
+    /// Held-out samples.
+    pub holdout: Samples,
+    /// `[h, w, c]` of a sample.
+    pub shape: [usize; 3],
+    order: Order,
+    /// What samples are multiplied by.
+    pub scale: f32,
+    task: Task,
+    teacher: Option<Teacher>,
+    answers: Vec<Answers>,
+    holdout_answers: Option<Answers>,
+    console: Console,
+}
+
+/// How a student is taught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Teaching {
+    /// On labels alone.
+    Labels,
+    /// By the teacher.
+    Distilled,
+}
+
+/// A trained student: float, then with its ranges where it was fine-tuned.
+pub struct Trained {
+    /// Folded, for samples that are not scaled.
+    pub float: Net,
+    /// The same with fake quantization.
+    pub quantized: Option<Net>,
+    /// One entry an epoch.
+    pub log: Vec<Epoch>,
+}
+
+impl Bench {
+    /// Opens a model's folder and asks the teacher.
+    ///
+    /// # Errors
+    /// By the exit codes of the command contract: recipe 2, data 4, what must be fetched first 5.
+    pub fn open(path: &Path, quick: bool, console: Console) -> Result<Self> {
+        let model = Model::open(path)?;
+        let recipe = model.recipe();
+        let file = model.folder().join(FILE_NAME);
+        let Some(table) = &recipe.distill else {
+            return Err(Failure::Usage(format!(
+                "{}: there is no [distill]; models/README.md says what belongs there",
+                file.display()
+            )));
+        };
+        let config = Config::parse(&file, table)?;
+        let config = if quick { config.quick() } else { config };
+        permitted(&file, recipe)?;
+        let (shape, order) = geometry(&recipe.input.shape, config.layout)?;
+        let data = match &config.quick.data {
+            Some(short) if quick => Dataset::load(&model.folder().join(short), &[model.input()])?,
+            _ => model.dataset(DataKind::Train)?,
+        };
+        let train = Samples::new(&data, shape, order)?;
+        let (train, holdout) = match (&recipe.data.holdout, quick && config.quick.data.is_some()) {
+            (Some(_), false) => {
+                let held = Samples::new(&model.dataset(DataKind::Holdout)?, shape, order)?;
+                (train, held)
+            }
+            _ => split(&train),
+        };
+        let task = Task::Classification;
+        if let (Some(labels), Task::Classification) = (&train.labels, task) {
+            let absent = (0..recipe.classes.len()).find(|class| !labels.contains(class));
+            if let Some(class) = absent {
+                return Err(Failure::Data(format!(
+                    "{}: no training sample is of class {class} (`{}`)",
+                    data.origin,
+                    recipe.classes.names()[class]
+                )));
+            }
+        }
+        let range = model.input().range;
+        let largest = range.map_or_else(|| largest_of(&train), |[low, high]| low.abs().max(high.abs()));
+        let mut bench = Self {
+            scale: input_scale(largest),
+            train,
+            holdout,
+            shape,
+            order,
+            task,
+            teacher: None,
+            answers: Vec::new(),
+            holdout_answers: None,
+            console,
+            config,
+            model,
+        };
+        bench.ask()?;
+        Ok(bench)
+    }
+
+    /// Asks the teacher, if there is one.
+    fn ask(&mut self) -> Result<()> {
+        let recipe = self.model.recipe();
+        let Some(first) = self.model.teacher()? else {
+            if self.train.labels.is_none() && self.task == Task::Classification {
+                return Err(Failure::Usage(
+                    "there are neither a teacher nor labels: nothing to learn from".into(),
+                ));
+            }
+            return Ok(());
+        };
+        let folder = self.model.folder();
+        let others = self.config.committee.iter().map(|file| folder.join(file));
+        let paths: Vec<PathBuf> = std::iter::once(first).chain(others).collect();
+        let hints: Vec<String> = self.config.hints.iter().map(|hint| hint.teacher.clone()).collect();
+        let teacher = Teacher::load(&paths, &recipe.output.name, &hints, &recipe.input.shape)?;
+        let outputs = self.outputs();
+        if teacher.sizes[0] != outputs {
+            return Err(Failure::data(
+                &paths[0],
+                format!(
+                    "the teacher gives {} elements, but the model has {outputs} classes",
+                    teacher.sizes[0]
+                ),
+            ));
+        }
+        let cache = target_dir().join("distill/answers");
+        let ask = |samples: &Samples, view: usize, augment: &Augment| {
+            let hash = content_hash(samples);
+            teacher.answers(samples, &hash, (augment, self.config.seed, view), &cache, self.console)
+        };
+        let answers = (0..self.config.views)
+            .map(|view| ask(&self.train, view, &self.config.augment))
+            .collect::<Result<_>>()?;
+        let holdout = ask(&self.holdout, 0, &Augment::default())?;
+        (self.answers, self.holdout_answers, self.teacher) = (answers, Some(holdout), Some(teacher));
+        Ok(())
+    }
+
+    /// Elements of the output.
+    pub fn outputs(&self) -> usize {
+        match self.task {
+            Task::Classification => self.model.recipe().classes.len(),
+            Task::Reconstruction => self.shape.iter().product(),
+        }
+    }
+
+    /// Bits of a layer's weights.
+    fn bits(&self, layer: &str) -> u8 {
+        let pins = &self.model.recipe().quantize.layer;
+        match pins.iter().find(|pin| pin.name == layer).map(|pin| pin.bits) {
+            Some(Precision::Int4) => 4,
+            _ => 8,
+        }
+    }
+
+    /// The network of a student, untrained.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] where the layers do not fit.
+    pub fn student(&self, student: &Student) -> Result<Net> {
+        let made = student
+            .layers(self.shape, self.outputs())
+            .and_then(|layers| build(&layers, self.shape, self.outputs(), self.config.seed));
+        made.map_err(|why| {
+            Failure::Usage(format!("{}: {why}", self.model.folder().join(FILE_NAME).display()))
+        })
+    }
+
+    /// Trains a student: in float, then with fake quantization. Its checkpoints are in `folder`.
+    ///
+    /// # Errors
+    /// Those of [`train`].
+    pub fn train(
+        &self,
+        student: &Student,
+        teaching: Teaching,
+        folder: Option<&Path>,
+        seed: u64,
+    ) -> Result<Trained> {
+        let distilled = teaching == Teaching::Distilled;
+        let mut lesson = Lesson {
+            task: self.task,
+            train: &self.train,
+            holdout: &self.holdout,
+            answers: if distilled { self.answers.clone() } else { Vec::new() },
+            holdout_answers: self.holdout_answers.clone(),
+            augment: &self.config.augment,
+            loss: self.config.loss,
+            hints: Vec::new(),
+            scale: self.scale,
+            seed,
+        };
+        if distilled {
+            let hint = |hint: &crate::hints::Hint| (hint.student.clone(), hint.kind, hint.weight);
+            lesson.hints = self.config.hints.iter().map(hint).collect();
+        }
+        let Schedule { epochs, batch, rate, warm_up, decay, average, patience } = self.config.schedule;
+        let course = Course { epochs, batch, rate, warm_up, decay, average, patience };
+        let mut net = self.student(student)?;
+        let log_file = folder.map(|folder| folder.join("log.jsonl"));
+        let run = |net: &mut Net, lesson: &Lesson<'_>, course: &Course, phase: &str, before: &[Epoch]| {
+            let bar = self.console.progress(&format!("training, {phase}"));
+            bar.start(course.epochs * (self.train.len() / course.batch.min(self.train.len())));
+            let epoch = |log: &[Epoch]| {
+                if let Some(last) = log.last() {
+                    self.console.note(line(last, course.epochs));
+                }
+                let all: Vec<&Epoch> = before.iter().chain(log).collect();
+                log_file.as_deref().map_or(Ok(()), |file| write_log(file, &all))
+            };
+            let checkpoint = folder.map(|folder| folder.join(format!("{phase}.checkpoint")));
+            let desk = Desk { checkpoint, epoch: &epoch, step: &|_, _| bar.step(), stop_after: None };
+            train(net, lesson, course, phase, &desk)
+        };
+        let mut log = run(&mut net, &lesson, &course, "float", &[])?;
+        let net = folded(&net);
+        let Some(fine) = self.config.quantization.filter(|fine| fine.epochs > 0) else {
+            return Ok(Trained { float: unscaled(&net, self.scale), quantized: None, log });
+        };
+        let range = self.model.input().range;
+        let mut net = with_fake(&net, &self.train, self.scale, range, |layer| self.bits(layer));
+        let course = Course {
+            epochs: fine.epochs,
+            rate: fine.rate,
+            warm_up: 0.0,
+            decay: 0.0,
+            patience: None,
+            ..course
+        };
+        log.extend(run(&mut net, &lesson, &course, "int8", &log)?);
+        let net = unscaled(&net, self.scale);
+        Ok(Trained { float: export::float(&net), quantized: Some(net), log })
+    }
+
+    /// The ONNX file of a network.
+    pub fn onnx(&self, net: &Net, metadata: &[(&str, &str)]) -> Vec<u8> {
+        let recipe = self.model.recipe();
+        let edge = Edge {
+            name: &recipe.name,
+            input: &recipe.input.name,
+            shape: &recipe.input.shape,
+            layout: self.config.layout,
+            output: &recipe.output.name,
+        };
+        debug_assert!(self.order == Order::Same || self.config.layout == crate::config::Layout::Nchw);
+        export::onnx(net, &edge, metadata)
+    }
+}
+
+/// Refuses to distil while it is not said who permits it, and under which licences.
+fn permitted(file: &Path, recipe: &Recipe) -> Result<()> {
+    let blank = |text: &str| text.trim().is_empty();
+    let mut gaps = Vec::new();
+    if let Some(teacher) = &recipe.teacher {
+        if blank(&teacher.licence) {
+            gaps.push("`teacher.licence`: the licence of the teacher's weights".to_owned());
+        }
+        if teacher.permits_distillation.as_deref().is_none_or(blank) {
+            gaps.push("`teacher.permits_distillation`: who permits to distil from the teacher, and where that stands".to_owned());
+        }
+    }
+    if recipe.sources.is_empty() {
+        gaps.push("`[[source]]`: where the data came from, with its licence".to_owned());
+    }
+    for source in recipe.sources.iter().filter(|source| blank(&source.licence)) {
+        gaps.push(format!("`licence` of the source `{}`", source.name));
+    }
+    if gaps.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{}: nothing is distilled until this is filled in:\n  {}",
+        file.display(),
+        gaps.join("\n  ")
+    )))
+}
+
+/// Training samples and held-out ones: every twentieth.
+fn split(samples: &Samples) -> (Samples, Samples) {
+    let (held, kept): (Vec<usize>, Vec<usize>) = (0..samples.len()).partition(|i| i % HOLDOUT == 0);
+    (samples.pick(&kept), samples.pick(&held))
+}
+
+fn largest_of(samples: &Samples) -> f32 {
+    (0..samples.len().min(1000)).flat_map(|i| samples.get(i)).fold(0.0, |most, x| most.max(x.abs()))
+}
+
+/// Hash of the samples' values.
+fn content_hash(samples: &Samples) -> String {
+    let rows: Vec<u8> =
+        (0..samples.len()).flat_map(|i| samples.get(i)).flat_map(|x| x.to_le_bytes()).collect();
+    files::sha256_hex(&rows)
+}
+
+/// An epoch in one line.
+pub fn line(epoch: &Epoch, of: usize) -> String {
+    let percent = |value: Option<f64>| xtask::console::percent(value);
+    format!(
+        "{} epoch {}/{of}: loss {:.4}, held out {:.4}, accuracy {}, agreement {}",
+        epoch.phase,
+        epoch.epoch,
+        epoch.train_loss,
+        epoch.holdout_loss,
+        percent(epoch.accuracy),
+        percent(epoch.agreement)
+    )
+}
+
+fn write_log(file: &Path, log: &[&Epoch]) -> Result<()> {
+    files::write_atomically(file, |file| {
+        for epoch in log {
+            serde_json::to_writer(&mut *file, epoch)?;
+            file.write_all(b"\n")?;
+        }
+        Ok(())
+    })
+}
