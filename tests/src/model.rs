@@ -156,7 +156,10 @@ impl Model {
 /// The hash of `x.tobytes() + y.tobytes()`, or of x alone where there are no labels.
 fn content_sha256(path: &Path, file: &[u8], input: &str) -> Result<String> {
     let Arrays::Named(arrays) = Arrays::parse(file).map_err(|error| Failure::data(path, error))? else {
-        return Err(Failure::data(path, "must be a .npz file with `x`, and the labels `y` where there are some"));
+        return Err(Failure::data(
+            path,
+            "must be a .npz file with `x`, and the labels `y` where there are some",
+        ));
     };
     let find = |names: &[&str]| -> Option<&Array> {
         arrays.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, array)| array)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use still8_validation::Result;
 use xtask::commands::{
-    bench, compare, demo, flash, inspect, ops, quantize, run, setup, tables, test, validate,
+    bench, compare, demo, distill, flash, inspect, ops, quantize, run, setup, tables, test, validate,
 };
 use xtask::console::Console;
 
@@ -42,8 +42,11 @@ enum Command {
     ///
     /// The trainer is a crate of its own, which is compiled when this is called first; its options are in
     /// `cargo xtask distill --help`.
-    #[command(disable_help_flag = true, after_help = "Examples:\n  cargo xtask distill models/fashion --quick\n  \
-        cargo xtask distill models/motion")]
+    #[command(
+        disable_help_flag = true,
+        after_help = "Examples:\n  cargo xtask distill models/fashion --quick\n  \
+        cargo xtask distill models/motion"
+    )]
     Distill {
         /// What the trainer is told.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -118,7 +121,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let console = Console { json: arguments.json, quiet: arguments.quiet };
     match dispatch(arguments.command, console) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("error: {failure}");
             ExitCode::from(failure.exit_code())
@@ -126,8 +129,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command, console: Console) -> Result<()> {
+fn dispatch(command: Command, console: Console) -> Result<ExitCode> {
     match command {
+        Command::Distill { arguments } => return distill::run(&arguments, console),
         Command::Quantize(options) => {
             let report = quantize::run(&options, console)?;
             console.finish(&report);
@@ -177,5 +181,5 @@ fn dispatch(command: Command, console: Console) -> Result<()> {
         }
         Command::Inspect { plan } => console.finish(&inspect::run(&plan, console)?),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

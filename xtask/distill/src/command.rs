@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use still8::format::Family;
 use still8_validation::model::FILE_NAME;
 use still8_validation::validate as validation;
 use still8_validation::{Failure, Result, files};
@@ -10,7 +11,12 @@ use xtask::commands::{target_dir, validate};
 use xtask::console::Console;
 use xtask::engine::Place;
 
-use crate::run::{Bench, Teaching, Trained};
+use crate::compare::{self, Row};
+use crate::engine::net::Net;
+use crate::page;
+use crate::run::{Bench, Teaching};
+use crate::search::{self, Budget, Candidate};
+use crate::student::Student;
 use crate::train::Epoch;
 
 /// Options of the command.
@@ -21,15 +27,28 @@ pub struct Options {
     /// A few minutes on the data that `distill.quick` names; the student goes to --out, the folder stays as it is.
     #[arg(long)]
     pub quick: bool,
-    /// Folder for the student and its files [default: the model's; with --quick target/still8/distill/NAME-quick].
+    /// Folder for the student and its files [default: the model's; with --quick or --labels-only below target/still8/distill].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Learn from labels alone, as a comparison; needs --out.
-    #[arg(long, requires = "out")]
+    /// Learn from labels alone, as a comparison.
+    #[arg(long)]
     pub labels_only: bool,
+    /// Train no student to keep, but the same one on labels alone, distilled, and quantization-aware, for so many seeds.
+    #[arg(long, value_name = "SEEDS", conflicts_with_all = ["labels_only", "budget", "out"])]
+    pub compare: Option<u64>,
+    /// Search widths and depths of the student's family for the best one within limits: flash=64K,ram=16K,macs=2M (of the plan,
+    /// of the arena, of one inference).
+    #[arg(long, value_name = "LIMITS")]
+    pub budget: Option<Budget>,
+    /// The board that a searched student must fit, beside an application; needs --budget.
+    #[arg(long, value_name = "BOARD", requires = "budget")]
+    pub board: Option<String>,
     /// Forget earlier checkpoints.
     #[arg(long)]
     pub restart: bool,
+    /// Also write the report: a self-contained page [default: report.html beside the checkpoints].
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// What the command says.
@@ -42,7 +61,7 @@ pub struct Report {
     /// What the student is.
     pub student: String,
     /// Its ONNX file.
-    pub onnx: PathBuf,
+    pub onnx: Option<PathBuf>,
     /// Its ONNX file in QDQ form.
     pub quantized: Option<PathBuf>,
     /// Weights and biases.
@@ -53,6 +72,14 @@ pub struct Report {
     pub log: Vec<Epoch>,
     /// Teacher, float and int8 student on the shipped test data.
     pub validation: Option<validation::Report>,
+    /// What a search tried.
+    pub tried: Option<Vec<Candidate>>,
+    /// What a comparison found.
+    pub comparison: Option<Vec<Row>>,
+    /// Teacher and data, with licences and permission.
+    pub lineage: Vec<String>,
+    /// The page.
+    pub page: PathBuf,
 }
 
 /// Trains, writes and validates.
@@ -60,121 +87,173 @@ pub struct Report {
 /// # Errors
 /// By the exit codes of the command contract; nothing is lost then: the last checkpoint stays.
 pub fn run(options: &Options, console: Console) -> Result<Report> {
-    let bench = Bench::open(&options.model, options.quick, console)?;
+    let mut bench = Bench::open(&options.model, options.quick, console)?;
     let name = bench.model.recipe().name.clone();
-    let made =
-        target_dir().join("distill").join(if options.quick { format!("{name}-quick") } else { name.clone() });
-    let in_place = options.out.is_none() && !options.quick;
-    let out = options
-        .out
-        .clone()
-        .unwrap_or_else(|| if in_place { bench.model.folder().to_owned() } else { made.clone() });
-    let work = if options.labels_only { made.join("labels") } else { made.clone() };
+    let suffix = match (options.quick, options.labels_only) {
+        (true, true) => "-quick-labels",
+        (true, false) => "-quick",
+        (false, true) => "-labels",
+        (false, false) => "",
+    };
+    let work = target_dir().join("distill").join(format!("{name}{suffix}"));
+    let lineage = lineage(&bench);
+    lineage.iter().for_each(|line| console.say(line));
+    let page = options.report.clone().unwrap_or_else(|| work.join("report.html"));
+    let mut report = Report {
+        schema: 1,
+        model: name,
+        student: bench.config.student.describe(),
+        onnx: None,
+        quantized: None,
+        parameters: 0,
+        macs: 0,
+        log: Vec::new(),
+        validation: None,
+        tried: None,
+        comparison: None,
+        lineage,
+        page,
+    };
+    if let Some(seeds) = options.compare {
+        report.comparison = Some(compare::compare(&bench, seeds, &work.join("compare"), console)?);
+    } else {
+        if let Some(budget) = options.budget {
+            let board = options.board.as_deref().map(search::board).transpose()?;
+            let family = board.as_ref().map_or(Family::Portable, |board| board.family());
+            let budget = board.as_ref().map_or(Ok(budget), |board| budget.on(board))?;
+            let (student, tried) = search::search(&bench, budget, family, console)?;
+            report.student = student.describe();
+            (bench.config.student, report.tried) = (student, Some(tried));
+        }
+        teach(&bench, options, &work, suffix.is_empty(), &mut report, console)?;
+    }
+    let html = page::html(&report);
+    files::write_atomically(&report.page, |file| file.write_all(html.as_bytes()))?;
+    console.say(format!("report: {}", report.page.display()));
+    Ok(report)
+}
+
+/// Trains one student, writes and validates it.
+fn teach(
+    bench: &Bench,
+    options: &Options,
+    work: &Path,
+    shipped: bool,
+    report: &mut Report,
+    console: Console,
+) -> Result<()> {
     if options.restart {
         for phase in ["float", "int8"] {
             let _ = std::fs::remove_file(work.join(format!("{phase}.checkpoint")));
         }
     }
-    lineage(&bench, console);
     let teaching = if options.labels_only { Teaching::Labels } else { Teaching::Distilled };
-    let student = bench.config.student.clone();
-    let trained = bench.train(&student, teaching, Some(&work), bench.config.seed)?;
-    let metadata = metadata(&bench)?;
-    let metadata: Vec<(&str, &str)> =
-        metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    let onnx = out.join("student.onnx");
-    files::write_atomically(&onnx, |file| file.write_all(&bench.onnx(&trained.float, &metadata)))?;
-    let quantized = match &trained.quantized {
-        Some(net) => {
-            let path = out.join("student.qdq.onnx");
-            files::write_atomically(&path, |file| file.write_all(&bench.onnx(net, &metadata)))?;
-            Some(path)
-        }
-        None => None,
-    };
-    let folder = settle(&bench, &trained, &out, (&onnx, quantized.as_deref()), in_place)?;
-    let validation = validated(&folder, console)?;
-    Ok(Report {
-        schema: 1,
-        model: name,
-        student: student.describe(),
-        onnx,
-        quantized,
-        parameters: trained.float.parameters(),
-        macs: trained.float.macs(),
-        log: trained.log,
-        validation: Some(validation),
-    })
+    let in_place = options.out.is_none() && shipped;
+    let home = if in_place { bench.model.folder() } else { work };
+    let out = options.out.as_deref().unwrap_or(home);
+    let trained = bench.train(&bench.config.student, teaching, Some(work), bench.config.seed)?;
+    let (folder, onnx, quantized) =
+        write_student(bench, (&trained.float, trained.quantized.as_ref()), out, in_place)?;
+    (report.onnx, report.quantized) = (Some(onnx), quantized);
+    (report.parameters, report.macs) = (trained.float.parameters(), trained.float.macs());
+    report.log = trained.log;
+    report.validation = Some(validated(&folder, console)?);
+    Ok(())
 }
 
-/// Prints whose work the student is made of.
-fn lineage(bench: &Bench, console: Console) {
+/// Whose work the student is made of.
+fn lineage(bench: &Bench) -> Vec<String> {
     let recipe = bench.model.recipe();
-    if let Some(teacher) = &recipe.teacher {
+    let teacher = recipe.teacher.iter().map(|teacher| {
         let permission = teacher.permits_distillation.as_deref().unwrap_or_default();
-        console.say(format!(
-            "teacher: {}; licence {}; distillation: {permission}",
-            teacher.origin, teacher.licence
-        ));
-    }
-    for source in &recipe.sources {
-        console.say(format!("data: {}; licence {}", source.name, source.licence));
-    }
+        format!(
+            "teacher {}: {}; licence {}; distillation permitted: {permission}",
+            teacher.sha256.as_str(),
+            teacher.origin,
+            teacher.licence
+        )
+    });
+    let sources =
+        recipe.sources.iter().map(|source| format!("data: {}; licence {}", source.name, source.licence));
+    teacher.chain(sources).collect()
 }
 
 /// What the student's files say of where they came from.
-fn metadata(bench: &Bench) -> Result<Vec<(String, String)>> {
+fn metadata(bench: &Bench) -> Vec<(String, String)> {
     let recipe = bench.model.recipe();
-    let file = bench.model.folder().join(FILE_NAME);
     let table = recipe.distill.as_ref().map(ToString::to_string).unwrap_or_default();
     let mut entries = vec![
-        ("still8.version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("still8.seed", bench.config.seed.to_string()),
-        ("still8.recipe_sha256", files::sha256_hex(table.as_bytes())),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("seed", bench.config.seed.to_string()),
+        ("recipe_sha256", files::sha256_hex(table.as_bytes())),
     ];
     if let Some(teacher) = &recipe.teacher {
-        entries.push(("still8.teacher_sha256", teacher.sha256.as_str().to_owned()));
-        entries.push(("still8.teacher_licence", teacher.licence.clone()));
-        entries.push(("still8.teacher_permits", teacher.permits_distillation.clone().unwrap_or_default()));
+        entries.push(("teacher_sha256", teacher.sha256.as_str().to_owned()));
+        entries.push(("teacher_licence", teacher.licence.clone()));
+        entries.push(("teacher_permits", teacher.permits_distillation.clone().unwrap_or_default()));
     }
     if let Some(train) = &recipe.data.train {
-        entries.push(("still8.train_sha256", train.sha256.as_str().to_owned()));
+        entries.push(("train_sha256", train.sha256.as_str().to_owned()));
     }
-    let sources: Vec<String> =
-        recipe.sources.iter().map(|source| format!("{} ({})", source.name, source.licence)).collect();
-    entries.push(("still8.sources", sources.join("; ")));
-    debug_assert!(file.exists());
-    Ok(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    let source = |source: &still8_validation::recipe::Source| {
+        let date = source.date.as_deref().map_or_else(String::new, |date| format!(", {date}"));
+        format!("{}{date} ({})", source.name, source.licence)
+    };
+    entries.push(("sources", recipe.sources.iter().map(source).collect::<Vec<_>>().join("; ")));
+    entries.into_iter().map(|(key, value)| (format!("still8.{key}"), value)).collect()
+}
+
+/// Writes the student in float and, where it was trained so, in QDQ form, and a model.toml that names them. Returns the
+/// folder and both files.
+pub(crate) fn write_student(
+    bench: &Bench,
+    (float, quantized): (&Net, Option<&Net>),
+    out: &Path,
+    in_place: bool,
+) -> Result<(PathBuf, PathBuf, Option<PathBuf>)> {
+    let metadata = metadata(bench);
+    let metadata: Vec<(&str, &str)> =
+        metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let write = |name: &str, net: &Net| {
+        let path = out.join(name);
+        let bytes = bench.onnx(net, &metadata);
+        files::write_atomically(&path, |file| file.write_all(&bytes)).map(|()| path)
+    };
+    let onnx = write("student.onnx", float)?;
+    let quantized = quantized.map(|net| write("student.qdq.onnx", net)).transpose()?;
+    settle(bench, float, out, (&onnx, quantized.as_deref()), in_place)?;
+    Ok((out.to_owned(), onnx, quantized))
 }
 
 /// Brings hashes and sizes into model.toml: the folder's own, or a copy beside the student that names the folder's data.
 fn settle(
     bench: &Bench,
-    trained: &Trained,
+    student: &Net,
     out: &Path,
     (onnx, quantized): (&Path, Option<&Path>),
     in_place: bool,
-) -> Result<PathBuf> {
+) -> Result<()> {
     let from = bench.model.folder().join(FILE_NAME);
     let text = files::read(&from)?;
     let text = String::from_utf8_lossy(&text);
     let mut document: toml_edit::DocumentMut =
         text.parse().map_err(|error: toml_edit::TomlError| Failure::data(&from, error))?;
-    let student = &mut document["student"];
-    student["file"] = toml_edit::value("student.onnx");
-    student["sha256"] = toml_edit::value(files::sha256_file(onnx)?);
-    student["parameters"] = toml_edit::value(trained.float.parameters() as i64);
-    student["macs"] = toml_edit::value(trained.float.macs() as i64);
-    match quantized {
-        Some(path) => {
-            let mut table = toml_edit::Table::new();
-            table["file"] = toml_edit::value("student.qdq.onnx");
-            table["sha256"] = toml_edit::value(files::sha256_file(path)?);
-            student["quantized"] = toml_edit::Item::Table(table);
-        }
-        None => {
-            student.as_table_mut().and_then(|table| table.remove("quantized"));
-        }
+    let table = &mut document["student"];
+    table["file"] = toml_edit::value("student.onnx");
+    table["sha256"] = toml_edit::value(files::sha256_file(onnx)?);
+    table["parameters"] = toml_edit::value(student.parameters() as i64);
+    table["macs"] = toml_edit::value(student.macs() as i64);
+    if let Some(path) = quantized {
+        let mut entry = toml_edit::Table::new();
+        entry["file"] = toml_edit::value("student.qdq.onnx");
+        entry["sha256"] = toml_edit::value(files::sha256_file(path)?);
+        table["quantized"] = toml_edit::Item::Table(entry);
+    } else if let Some(table) = table.as_table_mut() {
+        table.remove("quantized");
+    }
+    if let Student { family: Some(_), width, depth, .. } = bench.config.student {
+        document["distill"]["student"]["width"] = toml_edit::value(width as i64);
+        document["distill"]["student"]["depth"] = toml_edit::value(depth as i64);
     }
     if !in_place {
         let folder =
@@ -191,12 +270,11 @@ fn settle(
         }
     }
     let path = out.join(FILE_NAME);
-    files::write_atomically(&path, |file| file.write_all(document.to_string().as_bytes()))?;
-    Ok(out.to_owned())
+    files::write_atomically(&path, |file| file.write_all(document.to_string().as_bytes()))
 }
 
 /// Teacher, float and int8 student on the shipped test data.
-fn validated(folder: &Path, console: Console) -> Result<validation::Report> {
+pub(crate) fn validated(folder: &Path, console: Console) -> Result<validation::Report> {
     let options = validate::Options {
         model: folder.to_owned(),
         of: None,

@@ -104,10 +104,12 @@ impl Given {
             for (j, d) in d_row.into_iter().enumerate() {
                 let d = d / n as f32;
                 // The product of i and j depends on both.
-                for k in 0..count {
-                    gradient.data[i * count + k] += d * x[j][k];
-                    gradient.data[j * count + k] += d * x[i][k];
-                }
+                let mut add = |to: usize, from: &[f32]| {
+                    let sums = &mut gradient.data[to * count..][..count];
+                    sums.iter_mut().zip(from).for_each(|(sum, x)| *sum += d * x);
+                };
+                add(i, x[j]);
+                add(j, x[i]);
             }
         }
         loss

@@ -2,14 +2,17 @@
 
 pub mod augment;
 pub mod command;
+pub mod compare;
 pub mod config;
 pub mod engine;
 pub mod export;
 pub mod hints;
 pub mod loss;
+pub mod page;
 pub mod quantized;
 pub mod run;
 pub mod samples;
+pub mod search;
 pub mod student;
 pub mod teacher;
 pub mod train;

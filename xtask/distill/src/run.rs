@@ -15,6 +15,7 @@ use crate::augment::Augment;
 use crate::config::{Config, Schedule};
 use crate::engine::net::Net;
 use crate::export::{self, Edge};
+use crate::hints::Hint;
 use crate::quantized::{folded, input_scale, unscaled, with_fake};
 use crate::samples::{Order, Samples, geometry};
 use crate::student::{Student, build};
@@ -56,11 +57,13 @@ pub enum Teaching {
     Distilled,
 }
 
-/// A trained student: float, then with its ranges where it was fine-tuned.
+/// A trained student.
 pub struct Trained {
-    /// Folded, for samples that are not scaled.
+    /// After training in float: folded, for samples that are not scaled.
+    pub before: Net,
+    /// In float, after all of it.
     pub float: Net,
-    /// The same with fake quantization.
+    /// The same with fake quantization, where it was fine-tuned so.
     pub quantized: Option<Net>,
     /// One entry an epoch.
     pub log: Vec<Epoch>,
@@ -188,13 +191,36 @@ impl Bench {
     ///
     /// # Errors
     /// [`Failure::Usage`] where the layers do not fit.
-    pub fn student(&self, student: &Student) -> Result<Net> {
+    pub fn student(&self, student: &Student, seed: u64) -> Result<Net> {
         let made = student
             .layers(self.shape, self.outputs())
-            .and_then(|layers| build(&layers, self.shape, self.outputs(), self.config.seed));
+            .and_then(|layers| build(&layers, self.shape, self.outputs(), seed));
         made.map_err(|why| {
             Failure::Usage(format!("{}: {why}", self.model.folder().join(FILE_NAME).display()))
         })
+    }
+
+    fn lesson(&self, teaching: Teaching, seed: u64) -> Lesson<'_> {
+        let distilled = teaching == Teaching::Distilled;
+        let hint = |hint: &Hint| (hint.student.clone(), hint.kind, hint.weight);
+        let hints = if distilled { self.config.hints.iter().map(hint).collect() } else { Vec::new() };
+        Lesson {
+            task: self.task,
+            train: &self.train,
+            holdout: &self.holdout,
+            answers: if distilled { &self.answers } else { &[] },
+            holdout_answers: self.holdout_answers.as_ref(),
+            augment: &self.config.augment,
+            loss: self.config.loss,
+            hints,
+            scale: self.scale,
+            seed,
+        }
+    }
+
+    fn course(&self) -> Course {
+        let Schedule { epochs, batch, rate, warm_up, decay, average, patience } = self.config.schedule;
+        Course { epochs, batch, rate, warm_up, decay, average, patience }
     }
 
     /// Trains a student: in float, then with fake quantization. Its checkpoints are in `folder`.
@@ -208,26 +234,8 @@ impl Bench {
         folder: Option<&Path>,
         seed: u64,
     ) -> Result<Trained> {
-        let distilled = teaching == Teaching::Distilled;
-        let mut lesson = Lesson {
-            task: self.task,
-            train: &self.train,
-            holdout: &self.holdout,
-            answers: if distilled { self.answers.clone() } else { Vec::new() },
-            holdout_answers: self.holdout_answers.clone(),
-            augment: &self.config.augment,
-            loss: self.config.loss,
-            hints: Vec::new(),
-            scale: self.scale,
-            seed,
-        };
-        if distilled {
-            let hint = |hint: &crate::hints::Hint| (hint.student.clone(), hint.kind, hint.weight);
-            lesson.hints = self.config.hints.iter().map(hint).collect();
-        }
-        let Schedule { epochs, batch, rate, warm_up, decay, average, patience } = self.config.schedule;
-        let course = Course { epochs, batch, rate, warm_up, decay, average, patience };
-        let mut net = self.student(student)?;
+        let (lesson, course) = (self.lesson(teaching, seed), self.course());
+        let mut net = self.student(student, seed)?;
         let log_file = folder.map(|folder| folder.join("log.jsonl"));
         let run = |net: &mut Net, lesson: &Lesson<'_>, course: &Course, phase: &str, before: &[Epoch]| {
             let bar = self.console.progress(&format!("training, {phase}"));
@@ -246,8 +254,10 @@ impl Bench {
         let mut log = run(&mut net, &lesson, &course, "float", &[])?;
         let net = folded(&net);
         let Some(fine) = self.config.quantization.filter(|fine| fine.epochs > 0) else {
-            return Ok(Trained { float: unscaled(&net, self.scale), quantized: None, log });
+            let float = unscaled(&net, self.scale);
+            return Ok(Trained { before: float.clone(), float, quantized: None, log });
         };
+        let before = unscaled(&net, self.scale);
         let range = self.model.input().range;
         let mut net = with_fake(&net, &self.train, self.scale, range, |layer| self.bits(layer));
         let course = Course {
@@ -260,7 +270,23 @@ impl Bench {
         };
         log.extend(run(&mut net, &lesson, &course, "int8", &log)?);
         let net = unscaled(&net, self.scale);
-        Ok(Trained { float: export::float(&net), quantized: Some(net), log })
+        Ok(Trained { before, float: export::float(&net), quantized: Some(net), log })
+    }
+
+    /// What a student reaches on held-out samples after a few epochs: agreement with the teacher, else accuracy, else a
+    /// small loss.
+    ///
+    /// # Errors
+    /// Those of [`train`].
+    pub fn trial(&self, student: &Student, teaching: Teaching, epochs: usize) -> Result<f64> {
+        let lesson = self.lesson(teaching, self.config.seed);
+        let mut net = self.student(student, self.config.seed)?;
+        let course = Course { epochs, ..self.course() };
+        let bar = self.console.progress(&student.describe());
+        bar.start(epochs * (self.train.len() / course.batch.min(self.train.len())));
+        let desk = Desk { step: &|_, _| bar.step(), ..Desk::SILENT };
+        let log = train(&mut net, &lesson, &course, "float", &desk)?;
+        Ok(log.last().map_or(0.0, |last| last.agreement.or(last.accuracy).unwrap_or(-last.holdout_loss)))
     }
 
     /// The ONNX file of a network.

@@ -81,7 +81,8 @@ impl Teacher {
         let zeros = ArrayD::zeros(IxDyn(input));
         let mut sizes = Vec::new();
         for (member, path) in members.iter().zip(paths) {
-            let found: Vec<usize> = member.run(&[zeros.clone()])?.iter().map(ArrayD::len).collect();
+            let found: Vec<usize> =
+                member.run(std::slice::from_ref(&zeros))?.iter().map(ArrayD::len).collect();
             if sizes.is_empty() {
                 sizes.clone_from(&found);
             }
