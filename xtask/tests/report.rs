@@ -32,7 +32,7 @@ fn the_object_reads_back_as_it_was_and_is_what_json_prints() {
     assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
     let printed = desk.run(&["quantize", "model", "--out", "net.s8", "--json"]).done();
     assert_eq!(serde_json::from_str::<Report>(&printed.stdout).unwrap(), report);
-    let json = printed.json();
+    let json = printed.report();
     assert_eq!(json["validation"]["samples"], 40);
     assert_eq!(json["validation"]["teacher"], serde_json::Value::Null);
 }

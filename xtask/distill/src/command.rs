@@ -33,6 +33,9 @@ pub struct Options {
     /// Learn from labels alone, as a comparison.
     #[arg(long)]
     pub labels_only: bool,
+    /// Train the teacher that `distill.teacher` describes, on labels alone, instead of a student.
+    #[arg(long, conflicts_with_all = ["labels_only", "budget", "out", "quick", "compare"])]
+    pub teacher: bool,
     /// Train no student to keep, but the same one on labels alone, distilled, and quantization-aware, for so many seeds.
     #[arg(long, value_name = "SEEDS", conflicts_with_all = ["labels_only", "budget", "out"])]
     pub compare: Option<u64>,
@@ -87,9 +90,10 @@ pub struct Report {
 /// # Errors
 /// By the exit codes of the command contract; nothing is lost then: the last checkpoint stays.
 pub fn run(options: &Options, console: Console) -> Result<Report> {
-    let mut bench = Bench::open(&options.model, options.quick, console)?;
+    let mut bench = Bench::open(&options.model, options.quick, !options.teacher, console)?;
     let name = bench.model.recipe().name.clone();
     let suffix = match (options.quick, options.labels_only) {
+        _ if options.teacher => "-teacher",
         (true, true) => "-quick-labels",
         (true, false) => "-quick",
         (false, true) => "-labels",
@@ -114,7 +118,9 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
         lineage,
         page,
     };
-    if let Some(seeds) = options.compare {
+    if options.teacher {
+        train_teacher(&mut bench, options, &work, &mut report)?;
+    } else if let Some(seeds) = options.compare {
         report.comparison = Some(compare::compare(&bench, seeds, &work.join("compare"), console)?);
     } else {
         if let Some(budget) = options.budget {
@@ -133,6 +139,43 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     Ok(report)
 }
 
+/// Removes earlier checkpoints where that is asked for.
+fn forget(options: &Options, work: &Path) {
+    for phase in ["float", "int8"] {
+        if options.restart {
+            let _ = std::fs::remove_file(work.join(format!("{phase}.checkpoint")));
+        }
+    }
+}
+
+/// Trains the teacher and writes it, and what it is, into the model's folder.
+fn train_teacher(bench: &mut Bench, options: &Options, work: &Path, report: &mut Report) -> Result<()> {
+    let folder = bench.model.folder().to_owned();
+    let file = folder.join(FILE_NAME);
+    let (Some(course), Some(entry)) = (bench.config.teacher.clone(), &bench.model.recipe().teacher) else {
+        let what = "--teacher needs [distill.teacher], and [teacher] to say where the file belongs";
+        return Err(Failure::Usage(format!("{}: {what}", file.display())));
+    };
+    let path = folder.join(&entry.file);
+    bench.config.schedule = course.schedule;
+    bench.config.quantization = None;
+    forget(options, work);
+    let trained = bench.train(&course.student, Teaching::Labels, Some(work), bench.config.seed)?;
+    let metadata = metadata(bench);
+    let metadata: Vec<(&str, &str)> = metadata
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .filter(|(key, _)| !key.contains("teacher"))
+        .collect();
+    let bytes = bench.onnx(&trained.float, &metadata);
+    files::write_atomically(&path, |file| file.write_all(&bytes))?;
+    edit(&file, &file, |document| state(&mut document["teacher"], &path, &trained.float))?;
+    report.student = course.student.describe();
+    (report.onnx, report.log) = (Some(path), trained.log);
+    (report.parameters, report.macs) = (trained.float.parameters(), trained.float.macs());
+    Ok(())
+}
+
 /// Trains one student, writes and validates it.
 fn teach(
     bench: &Bench,
@@ -142,11 +185,7 @@ fn teach(
     report: &mut Report,
     console: Console,
 ) -> Result<()> {
-    if options.restart {
-        for phase in ["float", "int8"] {
-            let _ = std::fs::remove_file(work.join(format!("{phase}.checkpoint")));
-        }
-    }
+    forget(options, work);
     let teaching = if options.labels_only { Teaching::Labels } else { Teaching::Distilled };
     let in_place = options.out.is_none() && shipped;
     let home = if in_place { bench.model.folder() } else { work };
@@ -234,32 +273,24 @@ fn settle(
     in_place: bool,
 ) -> Result<()> {
     let from = bench.model.folder().join(FILE_NAME);
-    let text = files::read(&from)?;
-    let text = String::from_utf8_lossy(&text);
-    let mut document: toml_edit::DocumentMut =
-        text.parse().map_err(|error: toml_edit::TomlError| Failure::data(&from, error))?;
-    let table = &mut document["student"];
-    table["file"] = toml_edit::value("student.onnx");
-    table["sha256"] = toml_edit::value(files::sha256_file(onnx)?);
-    table["parameters"] = toml_edit::value(student.parameters() as i64);
-    table["macs"] = toml_edit::value(student.macs() as i64);
-    if let Some(path) = quantized {
-        let mut entry = toml_edit::Table::new();
-        entry["file"] = toml_edit::value("student.qdq.onnx");
-        entry["sha256"] = toml_edit::value(files::sha256_file(path)?);
-        table["quantized"] = toml_edit::Item::Table(entry);
-    } else if let Some(table) = table.as_table_mut() {
-        table.remove("quantized");
-    }
-    if let Student { family: Some(_), width, depth, .. } = bench.config.student {
-        document["distill"]["student"]["width"] = toml_edit::value(width as i64);
-        document["distill"]["student"]["depth"] = toml_edit::value(depth as i64);
-    }
-    if !in_place {
-        let folder =
-            std::path::absolute(bench.model.folder()).map_err(|error| Failure::data(&from, error))?;
+    let folder = std::path::absolute(bench.model.folder()).map_err(|error| Failure::data(&from, error))?;
+    edit(&from, &out.join(FILE_NAME), |document| {
+        state(&mut document["student"], onnx, student)?;
+        document["student"]["file"] = toml_edit::value("student.onnx");
+        if let Some(path) = quantized {
+            let mut entry = toml_edit::Table::new();
+            entry["file"] = toml_edit::value("student.qdq.onnx");
+            entry["sha256"] = toml_edit::value(files::sha256_file(path)?);
+            document["student"]["quantized"] = toml_edit::Item::Table(entry);
+        } else if let Some(table) = document["student"].as_table_mut() {
+            table.remove("quantized");
+        }
+        if let Student { family: Some(_), width, depth, .. } = bench.config.student {
+            document["distill"]["student"]["width"] = toml_edit::value(width as i64);
+            document["distill"]["student"]["depth"] = toml_edit::value(depth as i64);
+        }
         let absolute = |item: Option<&mut toml_edit::Item>| {
-            let Some(file) = item.and_then(|item| item.get_mut("file")) else { return };
+            let Some(file) = item.and_then(|item| item.get_mut("file")).filter(|_| !in_place) else { return };
             if let Some(name) = file.as_str() {
                 *file = toml_edit::value(folder.join(name).to_string_lossy().into_owned());
             }
@@ -268,9 +299,29 @@ fn settle(
         for kind in ["calibration", "test", "full", "train", "holdout"] {
             absolute(document["data"].get_mut(kind));
         }
-    }
-    let path = out.join(FILE_NAME);
-    files::write_atomically(&path, |file| file.write_all(document.to_string().as_bytes()))
+        Ok(())
+    })
+}
+
+/// Hash and size of a network's file, into its table.
+fn state(table: &mut toml_edit::Item, file: &Path, net: &Net) -> Result<()> {
+    table["sha256"] = toml_edit::value(files::sha256_file(file)?);
+    table["parameters"] = toml_edit::value(net.parameters() as i64);
+    table["macs"] = toml_edit::value(net.macs() as i64);
+    Ok(())
+}
+
+/// Writes the TOML file `from`, changed, to `to`; comments and order stay.
+fn edit(
+    from: &Path,
+    to: &Path,
+    change: impl FnOnce(&mut toml_edit::DocumentMut) -> Result<()>,
+) -> Result<()> {
+    let text = files::read(from)?;
+    let text = String::from_utf8_lossy(&text);
+    let mut document = text.parse().map_err(|error: toml_edit::TomlError| Failure::data(from, error))?;
+    change(&mut document)?;
+    files::write_atomically(to, |file| file.write_all(document.to_string().as_bytes()))
 }
 
 /// Teacher, float and int8 student on the shipped test data.

@@ -38,6 +38,8 @@ pub struct Config {
     pub views: usize,
     /// Training in float.
     pub schedule: Schedule,
+    /// The teacher that `--teacher` trains on labels alone.
+    pub teacher: Option<TeacherCourse>,
     /// Fine-tuning with fake quantization behind it; absent, the student stays float.
     pub quantization: Option<Quantization>,
     /// What `--quick` changes.
@@ -95,6 +97,16 @@ pub struct Schedule {
     pub average: f32,
     /// Epochs without better agreement on held-out samples after which training stops.
     pub patience: Option<usize>,
+}
+
+/// `[distill.teacher]`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherCourse {
+    /// Its layers, as a student's.
+    pub student: Student,
+    /// How it is trained.
+    pub schedule: Schedule,
 }
 
 /// `[distill.quantization]`.

@@ -70,11 +70,11 @@ pub struct Trained {
 }
 
 impl Bench {
-    /// Opens a model's folder and asks the teacher.
+    /// Opens a model's folder and asks the teacher, if it is `taught`.
     ///
     /// # Errors
     /// By the exit codes of the command contract: recipe 2, data 4, what must be fetched first 5.
-    pub fn open(path: &Path, quick: bool, console: Console) -> Result<Self> {
+    pub fn open(path: &Path, quick: bool, taught: bool, console: Console) -> Result<Self> {
         let model = Model::open(path)?;
         let recipe = model.recipe();
         let file = model.folder().join(FILE_NAME);
@@ -127,7 +127,9 @@ impl Bench {
             config,
             model,
         };
-        bench.ask()?;
+        if taught {
+            bench.ask()?;
+        }
         Ok(bench)
     }
 

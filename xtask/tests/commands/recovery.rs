@@ -26,7 +26,7 @@ fn every_method_and_every_step_is_reported() {
     let desk = desk();
     let quantize = |more: &[&str]| {
         let options = ["quantize", "net.onnx", "--calib", "calib.npy", "--out", "net.s8", "--json"];
-        desk.run(&[&options, more].concat()).done().json()
+        desk.run(&[&options, more].concat()).done().report()
     };
     let report = quantize(&[]);
     let tried: Vec<&str> = report["calibration_tried"]

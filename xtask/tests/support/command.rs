@@ -111,8 +111,17 @@ impl Ended {
 
     /// The object on standard output, which holds nothing else.
     pub fn json(&self) -> serde_json::Value {
+        self.object(1)
+    }
+
+    /// That object, where it is the report of `quantize`.
+    pub fn report(&self) -> serde_json::Value {
+        self.object(xtask::report::SCHEMA)
+    }
+
+    fn object(&self, schema: u32) -> serde_json::Value {
         let value: serde_json::Value = serde_json::from_str(&self.stdout).unwrap();
-        assert_eq!(value["schema"], 1);
+        assert_eq!(value["schema"], schema);
         value
     }
 }
