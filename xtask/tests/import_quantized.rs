@@ -182,3 +182,65 @@ fn operator_form_means_what_qdq_means() {
         }
     }
 }
+
+/// x → QuantizeLinear → MatMulInteger → Add → Cast → Mul → Mul → QuantizeLinear → DequantizeLinear → y.
+fn sums(zero_point: i32, weights: [i32; 4]) -> ModelBuilder {
+    let model = ModelBuilder::new(13).input("x", &[1, 2]);
+    let model = scalar(model, "x", 0.5, DataType::Uint8, 130);
+    let model = scalar(model, "y", 0.25, DataType::Uint8, 100);
+    let of = |name: &str, kind, data: &[i32], shape: &[i64]| TensorProto {
+        int32_data: data.to_vec(),
+        ..tensor(name, kind, shape)
+    };
+    model
+        .initializer(of("other_zero", DataType::Uint8, &[zero_point], &[]))
+        .initializer(of("w", DataType::Uint8, &weights, &[2, 2]))
+        .initializer(of("w_zeros", DataType::Uint8, &[128, 100], &[2]))
+        .initializer(of("b", DataType::Int32, &[3, -5], &[2]))
+        .floats("w_scales", &[2], &[0.125, 0.0625])
+        .node(node("QuantizeLinear", &["x", "x_scale", "x_zero"], "xq"))
+        .node(node("MatMulInteger", &["xq", "w", "other_zero", "w_zeros"], "s"))
+        .node(node("Add", &["b", "s"], "biased"))
+        .node(node("Cast", &["biased"], "cast").with(int("to", DataType::Float as i64)))
+        .node(node("Mul", &["cast", "x_scale"], "half"))
+        .node(node("Mul", &["half", "w_scales"], "r"))
+        .node(node("QuantizeLinear", &["r", "y_scale", "y_zero"], "yq"))
+        .node(node("DequantizeLinear", &["yq", "y_scale", "y_zero"], "y"))
+        .output("y")
+}
+
+#[test]
+fn sums_of_integer_products_are_a_product_with_the_scales_behind_them() {
+    let graph = imported("sums", &sums(130, [1, 2, 255, 200])).graph;
+    assert_eq!(graph.nodes.iter().map(|node| node.op.name()).collect::<Vec<_>>(), ["MatMul"]);
+    let constant = |i: usize| {
+        let value = &graph.values[graph.nodes[0].inputs[i]];
+        (value.constant.as_ref().unwrap().iter().copied().collect::<Vec<f32>>(), value.given.clone())
+    };
+    // (w − its column's zero point) · its column's scale, and the bias in units of 0.5 · that.
+    let weights = [-127.0 * 0.125, -98.0 * 0.0625, 127.0 * 0.125, 100.0 * 0.0625];
+    assert_eq!(constant(1), (weights.to_vec(), Some(Given::Weights(vec![0.125, 0.0625]))));
+    assert_eq!(constant(2).0, [3.0 * 0.0625, -5.0 * 0.03125]);
+}
+
+#[test]
+fn sums_that_cannot_be_exact_are_refused_or_warned_of() {
+    refused("sums_zero", &sums(131, [1; 4]), &["s/node", "another zero point than they were made with"]);
+    let wide = imported("sums_wide", &sums(130, [1, 255, 0, 2]));
+    assert!(wide.warnings.iter().any(|warning| warning.contains("`w`") && warning.contains("dB")));
+    let mut read = sums(130, [1; 4]);
+    read.graph.node[2] = node("Relu", &["s"], "biased");
+    refused("sums_read", &read, &["biased/node", "it reads the int32 sums `s`; put a Cast to float"]);
+    let mut output = sums(130, [1; 4]);
+    output.graph.output[0].name = "biased".into();
+    refused("sums_output", &output, &["output `biased` is int32 sums of products"]);
+    let mut dynamic = sums(130, [1; 4]);
+    dynamic.graph.node[0] = node("DynamicQuantizeLinear", &["x"], "xq");
+    dynamic.graph.node[0].output.extend(["scale".into(), "zero".into()]);
+    dynamic.graph.node[1] = node("MatMulInteger", &["xq", "w", "zero", "w_zeros"], "s");
+    let texts = ["xq/node` (DynamicQuantizeLinear)", "quantize the float model here, or statically"];
+    refused("sums_dynamic", &dynamic, &texts);
+    let mut computed = sums(130, [1; 4]);
+    computed.graph.node[1] = node("MatMulInteger", &["xq", "xq", "other_zero", "w_zeros"], "s");
+    refused("sums_computed", &computed, &["s/node", "input 1 must be constant"]);
+}

@@ -231,19 +231,7 @@ impl<'a> Call<'a> {
     /// The quantization that the file gives to the weights of input `i`, whose `count` output channels lie along `axis`.
     pub fn given_weights(&mut self, i: usize, axis: usize, count: usize) -> Option<Given> {
         let scales = self.scope.scales(self.input_name(i)?)?.clone();
-        self.weights_by(&scales, axis, count)
-    }
-
-    /// `scales` as those of weights. Where the integers cannot be kept, the user is warned of what it costs
-    /// to round them again.
-    pub fn weights_by(&mut self, scales: &Scales, axis: usize, count: usize) -> Option<Given> {
-        if let Some((name, db)) = scales.asymmetric.as_ref().filter(|(_, db)| db.is_finite()) {
-            self.scope.warnings.push(format!(
-                "`{name}` holds integers outside ±127 (less the zero point), which symmetric weights cannot have: they are \
-                 rounded again, at {db:.1} dB"
-            ));
-        }
-        scales.given(axis, count)
+        self.scope.weights_by(&scales, axis, count)
     }
 
     /// Adds the constant of input `i`, an operand like any other, with the quantization that the file gives it.

@@ -38,14 +38,23 @@ pub fn takes_integers(operator: &str) -> bool {
             | "Transpose"
             | "Unsqueeze"
     ) || operator.starts_with("QLinear")
-        || operator == "QGemm"
+        || matches!(operator, "ConvInteger" | "MatMulInteger" | "MatMulIntegerToFloat" | "QGemm")
 }
 
-/// Scale and zero point of activations, per tensor, from inputs `at` and `at + 1`; `kind` is the type of the integers.
+/// The middle of a type of integers: what an unsigned one is shifted by.
+pub(super) fn middle(kind: Element) -> i64 {
+    if kind == Element::Uint8 { 128 } else { 0 }
+}
+
+/// Scale and zero point of activations, per tensor, from two inputs; `kind` is the type of the integers.
 ///
 /// # Errors
 /// Where they are not constant, not one number each, or not usable.
-pub(super) fn activation_quantization(call: &Call<'_>, at: usize, kind: Element) -> Result<Quantization> {
+pub(super) fn activation_quantization(
+    call: &Call<'_>,
+    [at, zero_point]: [usize; 2],
+    kind: Element,
+) -> Result<Quantization> {
     let Some(scales) = call.numbers(at)? else {
         return bad("the scale is missing");
     };
@@ -55,7 +64,7 @@ pub(super) fn activation_quantization(call: &Call<'_>, at: usize, kind: Element)
             scales.len()
         ));
     };
-    let zero_point = match call.integers(at + 1)?.as_deref() {
+    let zero_point = match call.integers(zero_point)?.as_deref() {
         None => 0,
         Some(&[zero_point]) => zero_point,
         Some(several) => return bad(format!("{} zero points for one scale", several.len())),
@@ -102,7 +111,7 @@ pub(super) fn output_type(call: &Call<'_>, zero_point: usize) -> Result<Element>
 pub fn quantize_linear(call: &mut Call<'_>) -> Result<()> {
     let x = call.activation(0)?;
     let kind = output_type(call, 2)?;
-    let quantization = activation_quantization(call, 1, kind)?;
+    let quantization = activation_quantization(call, [1, 2], kind)?;
     let id = quantized(call, x, quantization)?;
     bind_integers(call, id, kind);
     Ok(())
@@ -136,7 +145,7 @@ pub fn dequantize_linear(call: &mut Call<'_>) -> Result<()> {
     let Some(Operand::Integers(id)) = call.operand(0) else {
         return refuse("its input holds no integers; put a QuantizeLinear before it");
     };
-    let quantization = activation_quantization(call, 1, integer_type(call, 0))?;
+    let quantization = activation_quantization(call, [1, 2], integer_type(call, 0))?;
     reads_as(call, id, quantization)?;
     call.scope.bind(call.output_name(), Operand::Activation(id));
     Ok(())
@@ -241,14 +250,13 @@ pub fn fold_dequantize(call: &mut Call<'_>) -> Result<Constant> {
     let Dequantized { contents, scales } = dequantized(call, [0, 1, 2], axis)?;
     let kind = integer_type(call, 0);
     if matches!(kind, Element::Int8 | Element::Uint8) {
-        let middle = if kind == Element::Uint8 { 128 } else { 0 };
-        call.scope.set_scales(call.output_name(), Scales { middle, ..scales });
+        call.scope.set_scales(call.output_name(), Scales { middle: middle(kind), ..scales });
     }
     Ok(Constant::Float(contents))
 }
 
 /// Signal to noise in dB of weights rounded to a symmetric scale of their own, per tensor.
-fn rounded_again(weights: &ArrayD<f32>) -> f64 {
+pub(super) fn rounded_again(weights: &ArrayD<f32>) -> f64 {
     let largest = weights.iter().fold(0f32, |largest, w| largest.max(w.abs()));
     let step = f64::from(largest) / 127.0;
     let (mut signal, mut noise) = (0.0, 0.0);

@@ -10,6 +10,7 @@ use still8_validation::{Failure, Result};
 
 use super::constant::Constant;
 use super::shapes::element_count;
+use super::sums::Sums;
 use crate::graph::{Given, Graph, Op, Value, ValueId};
 use crate::quantization::Quantization;
 
@@ -20,6 +21,8 @@ pub enum Operand {
     Activation(ValueId),
     /// A value of the graph that the file holds as integers of a quantization.
     Integers(ValueId),
+    /// Sums of products of integers, which become a value of the graph where their scale is known.
+    Sums(Rc<Sums>),
     /// A constant, folded.
     Constant(Rc<Constant>),
     /// What comes out of a node that is not supported, and out of what reads from it.
@@ -132,6 +135,18 @@ impl Scope {
     /// Says which scales the constant `name` was dequantized with.
     pub fn set_scales(&mut self, name: &str, scales: Scales) {
         self.scales.insert(name.to_owned(), scales);
+    }
+
+    /// `scales` as those of weights. Where the integers cannot be kept, the user is warned of what it costs
+    /// to round them again.
+    pub fn weights_by(&mut self, scales: &Scales, axis: usize, count: usize) -> Option<Given> {
+        if let Some((name, db)) = scales.asymmetric.as_ref().filter(|(_, db)| db.is_finite()) {
+            self.warnings.push(format!(
+                "`{name}` holds integers outside ±127 (less the zero point), which symmetric weights cannot have: they are \
+                 rounded again, at {db:.1} dB"
+            ));
+        }
+        scales.given(axis, count)
     }
 
     /// How many nodes and graph outputs read `name`.

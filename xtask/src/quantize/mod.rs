@@ -10,6 +10,7 @@ pub mod isolate;
 mod layout;
 pub(crate) mod lower;
 mod lower_arithmetic;
+mod lower_average;
 mod lower_movement;
 mod lower_ops;
 pub(crate) mod lower_wide;
