@@ -216,6 +216,14 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Says that the node made floats of integers, where it would else be taken for one that moves them.
+    pub fn made_floats(&mut self) -> Result<()> {
+        let output = self.bound_output()?;
+        self.scope.graph.values[output].given = None;
+        self.scope.bind(self.output_name(), Operand::Activation(output));
+        Ok(())
+    }
+
     /// Binds an output's name to a value; to its integers where the node moves integers.
     fn bind_output(&mut self, name: &str, output: ValueId) {
         let Some(Operand::Integers(input)) = self.operand(0) else {

@@ -43,6 +43,8 @@ pub struct Scales {
     pub zero_points: Vec<i64>,
     /// The middle of the integers' type: 128 for uint8.
     pub middle: i64,
+    /// Of the integers: 4, 8 or 16.
+    pub bits: u8,
     /// Where the integers are none of symmetric weights (±127 about the zero point): their name, and the SQNR in
     /// dB of rounding them again.
     pub asymmetric: Option<(String, f64)>,
@@ -51,20 +53,19 @@ pub struct Scales {
 impl Scales {
     /// As those of weights whose `count` output channels lie along `axis`.
     pub fn given(&self, axis: usize, count: usize) -> Option<Given> {
-        match (self.values.as_slice(), self.axis) {
-            _ if self.asymmetric.is_some() => None,
-            (&[scale], _) => Some(Given::Weights(vec![scale; count])),
-            (values, Some(along)) if along == axis && values.len() == count => {
-                Some(Given::Weights(values.to_vec()))
-            }
-            _ => None,
-        }
+        let scales = match (self.values.as_slice(), self.axis) {
+            _ if self.asymmetric.is_some() => return None,
+            (&[scale], _) => vec![scale; count],
+            (values, Some(along)) if along == axis && values.len() == count => values.to_vec(),
+            _ => return None,
+        };
+        Some(Given::Weights { bits: self.bits.min(8), scales })
     }
 
     /// As that of an operand like any other.
     pub fn operand(&self) -> Option<Given> {
         match (self.values.as_slice(), self.zero_points.as_slice()) {
-            (&[scale], &[zero_point]) => {
+            (&[scale], &[zero_point]) if self.bits <= 8 => {
                 let zero_point = i8::try_from(zero_point.checked_sub(self.middle)?).ok()?.into();
                 Some(Given::Activation(Quantization {
                     scale,

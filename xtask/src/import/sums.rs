@@ -240,7 +240,8 @@ impl Sums {
         let symmetric = self.weights.iter().all(|w| w.abs() <= 127);
         let asymmetric = (!symmetric).then(|| (self.weights_name.clone(), rounded_again(&contents)));
         let zero_points = vec![0; channels];
-        let scales = Scales { values: scales, axis: Some(along), zero_points, middle: 0, asymmetric };
+        let scales =
+            Scales { values: scales, axis: Some(along), zero_points, middle: 0, bits: 8, asymmetric };
         let given = scope.weights_by(&scales, along, channels);
         let weights = scope.add_constant(&self.weights_name, contents);
         scope.graph.values[weights].given = given;

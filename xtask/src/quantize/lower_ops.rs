@@ -23,6 +23,9 @@ impl Lowering<'_> {
         if self.scheme.wide.contains(&step.output) {
             return self.lower_wide(step, node);
         }
+        if self.narrowing(step, node)? {
+            return Ok(());
+        }
         for &input in &node.inputs {
             self.narrow(input)?;
         }

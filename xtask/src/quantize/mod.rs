@@ -320,6 +320,7 @@ impl Source {
             }
         };
         let scheme = scheme(&observed, calibration.method, &mut warnings)?;
+        warnings.extend(scheme.held_in_int8(graph, &steps));
         let mut refined = Refined { original: graph, graph: graph.clone(), steps: &steps, scheme };
         let recovery = self.recover(&mut refined, &trials, data, &fit, &on_held, progress)?;
         let Refined { graph, scheme, .. } = refined;

@@ -14,7 +14,7 @@ use crate::import::quantized::{
     activation_quantization, bind_integers, dequantized, integer_type, middle, output_type, quantized,
     reads_as,
 };
-use crate::import::scope::{Operand, Scales};
+use crate::import::scope::Scales;
 use crate::import::shapes::broadcast;
 
 /// Inputs x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale, y_zero_point, bias (int32 of scale x_scale · w_scale).
@@ -44,7 +44,7 @@ pub fn mat_mul_integer_to_float(call: &mut Call<'_>) -> Result<()> {
     let weights = dequantized(call, [1, 3, 5], 1)?;
     let bias = call.weights(6)?;
     product(call, 1, weights.contents, weights.scales, bias)?;
-    write_floats(call)
+    call.made_floats()
 }
 
 /// Inputs a, a_scale, a_zero_point, b, b_scale, b_zero_point, c (int32 of scale α · a_scale · b_scale), y_scale, y_zero_point;
@@ -70,7 +70,7 @@ pub fn gemm(call: &mut Call<'_>) -> Result<()> {
     let columns = contents.shape()[1];
     let bias = bias(call, 6, &scales.values, columns)?;
     product(call, 3, contents, scales, bias)?;
-    if call.input_name(7).is_some() { write_output(call, 7) } else { write_floats(call) }
+    if call.input_name(7).is_some() { write_output(call, 7) } else { call.made_floats() }
 }
 
 /// x · weights `[k, m]` + bias; `at` is the input that the weights came from.
@@ -192,14 +192,6 @@ fn write_output(call: &mut Call<'_>, at: usize) -> Result<()> {
     let id = quantized(call, output, quantization)?;
     debug_assert_eq!(call.scope.graph.values[id].given, Some(Given::Activation(quantization)));
     bind_integers(call, id, kind);
-    Ok(())
-}
-
-/// The node's output is floats.
-fn write_floats(call: &mut Call<'_>) -> Result<()> {
-    let output = call.bound_output()?;
-    call.scope.graph.values[output].given = None;
-    call.scope.bind(call.output_name(), Operand::Activation(output));
     Ok(())
 }
 
