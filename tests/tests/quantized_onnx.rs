@@ -208,6 +208,18 @@ fn qdq_form() -> Vec<(&'static str, ModelBuilder)> {
         ("ArgMax", index("xd")),
         ("ArgMax of integers", index("xq")),
         ("LayerNormalization", quantized(normal)),
+        (
+            "MaxPool with dilations, of integers",
+            kept(
+                start(IMAGE).node(
+                    node("MaxPool", &["xq"], "yq")
+                        .with(ints("kernel_shape", &[3, 2]))
+                        .with(ints("dilations", &[2, 3]))
+                        .with(ints("strides", &[1, 2]))
+                        .with(ints("pads", &[2, 1, 1, 0])),
+                ),
+            ),
+        ),
     ]
 }
 
@@ -215,7 +227,7 @@ fn qdq_form() -> Vec<(&'static str, ModelBuilder)> {
 fn output_of(name: &str) -> (f32, i32) {
     match name {
         "QLinearSigmoid" | "QLinearSoftmax" => SHARE,
-        "Resize, nearest, of integers" | "Resize, linear" => X,
+        "Resize, nearest, of integers" | "Resize, linear" | "MaxPool with dilations, of integers" => X,
         "ArgMax" | "ArgMax of integers" => (1.0, 0),
         _ => Y,
     }

@@ -142,7 +142,7 @@ pub const OPERATORS: &[Operator] = &[
         &[],
         ops::pool::max,
     )
-    .fixed(&[("dilations", Fixed::Ones), ("storage_order", Fixed::Int(0))]),
+    .fixed(&[("storage_order", Fixed::Int(0))]),
     operator("Min", &[], &[], ops::clip::min),
     operator("Mul", &[], &[], ops::arithmetic::mul),
     operator("Neg", &[], &[], ops::arithmetic::neg),

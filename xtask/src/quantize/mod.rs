@@ -301,6 +301,7 @@ impl Source {
             Some(file) => self.observe_file(file, &values, (settings, progress))?,
             None => self.observe(data, 0..samples, &values, (settings, progress))?,
         };
+        warnings.extend(self.constants(&values, &observed));
         let extremes =
             |input: ValueId| values.iter().position(|&value| value == input).map(|i| observed[i].extremes());
         let fixed = self.fixed_ranges(&settings.input_ranges, extremes, &mut warnings)?;
