@@ -34,7 +34,9 @@ const LIMIT: Duration = Duration::from_secs(600);
 const EQUAL: f64 = 0.999;
 /// Least share of samples with the same largest output.
 const TOP_1: f64 = 0.999;
-/// What the public `ic` reaches: 998 of its thousand inputs.
+/// What the public `ic` is held to: of 6,000 inputs of six seeds 5,991 agree. Its average over 64 pixels keeps its input's scale, so
+/// that one element in 64 lies exactly at a half, which ONNX Runtime rounds to even and the plan up; eight of the nine begin at
+/// such a half (or one of the ReLU before it), one at an input of 70.5 steps, and all are near-ties of two classes.
 const TOP_1_IC: f64 = 0.998;
 
 const QUIET: Console = Console { json: false, quiet: true };

@@ -29,8 +29,13 @@ pub struct Value {
 pub enum Given {
     /// Of an activation.
     Activation(Quantization),
-    /// Of constant weights: one scale an output channel, symmetric. The constant holds scale · integer.
-    Weights(Vec<f32>),
+    /// Of constant weights, symmetric. The constant holds scale · integer.
+    Weights {
+        /// 8, or 4 where they fit.
+        bits: u8,
+        /// One an output channel.
+        scales: Vec<f32>,
+    },
 }
 
 /// One operation.

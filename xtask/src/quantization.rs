@@ -34,6 +34,12 @@ impl Quantization {
         Self { scale, zero_point: 0, dtype: DataType::Int16 }
     }
 
+    /// Int8 over the same range, where this one is wider.
+    pub fn in_int8(self) -> Self {
+        let (low, high) = self.range();
+        if self.dtype == DataType::Int16 { Self::int8(low, high) } else { self }
+    }
+
     /// Smallest and largest integer.
     pub fn limits(&self) -> (i32, i32) {
         match self.dtype {

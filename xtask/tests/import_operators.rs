@@ -55,6 +55,24 @@ fn convolutions_of_every_padding_group_dilation_and_rank() {
 }
 
 #[test]
+fn dilated_max_pools_gather_their_windows() {
+    let pool = |kernel: &[i64], dilations: &[i64]| {
+        node("MaxPool", &["x"], "y").with(ints("kernel_shape", kernel)).with(ints("dilations", dilations))
+    };
+    let cases = [
+        ("both", pool(&[2, 3], &[3, 2])),
+        ("rows", pool(&[3, 2], &[2, 1]).with(ints("strides", &[2, 2])).with(ints("pads", &[1, 0, 2, 1]))),
+        ("padded", pool(&[2, 2], &[2, 3]).with(ints("pads", &[1, 2, 1, 2])).with(ints("strides", &[3, 1]))),
+        ("ceil", pool(&[2, 2], &[2, 2]).with(ints("strides", &[2, 2])).with(int("ceil_mode", 1))),
+        ("single", pool(&[1, 2], &[5, 1])),
+    ];
+    for (name, node) in cases {
+        check(&format!("max_pool_{name}"), &single(17, &[1, 3, 9, 8], node));
+    }
+    check("max_pool_line", &single(17, &[1, 3, 16], pool(&[3], &[4]).with(ints("pads", &[2, 2]))));
+}
+
+#[test]
 fn dense_layers_of_every_form_become_mat_mul() {
     let forms: [(&str, NodeProto, &[i64]); 3] = [
         ("plain", node("Gemm", &["x", "w", "b"], "y"), &[1, 5]),

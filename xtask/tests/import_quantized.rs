@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use still8::format::OpCode;
+use still8_validation::data::Dataset;
 use still8_validation::onnx::build::{ModelBuilder, With, int, node, tensor};
 use still8_validation::onnx::pb::TensorProto;
 use still8_validation::onnx::pb::tensor_proto::DataType;
 use xtask::graph::{Given, Op};
 use xtask::import::{Imported, import};
 use xtask::quantization::Quantization;
+use xtask::quantize::{Settings, Silent, Source};
 use xtask::simplify::simplify;
 
 fn write(name: &str, model: &ModelBuilder) -> PathBuf {
@@ -68,10 +71,102 @@ fn scales_and_zero_points_are_kept_and_uint8_is_shifted() {
         let output = &graph.values[graph.outputs[0]];
         assert_eq!((output.name.as_str(), &output.given), ("y", &given(0.25, -128)));
         let weights = &graph.values[graph.nodes[0].inputs[1]];
-        assert_eq!(weights.given, Some(Given::Weights(vec![0.125; 2])));
+        assert_eq!(weights.given, Some(Given::Weights { bits: 8, scales: vec![0.125; 2] }));
         let floats: Vec<f32> = weights.constant.as_ref().unwrap().iter().copied().collect();
         assert_eq!(floats, [0.125, -0.25, 15.875, -15.875]);
     }
+}
+
+/// [`dense`] with weights of other bits.
+fn with_weights(kind: DataType, zero_point: i32, integers: TensorProto) -> ModelBuilder {
+    let mut model = dense(DataType::Int8, [0, 0], [0; 4]);
+    model.opset = 21;
+    let tensors = &mut model.graph.initializer;
+    let at = |tensors: &[TensorProto], name: &str| tensors.iter().position(|t| t.name == name).unwrap();
+    let (w, zero) = (at(tensors, "w"), at(tensors, "w_zero"));
+    tensors[w] = TensorProto { name: "w".into(), data_type: kind as i32, dims: vec![2, 2], ..integers };
+    tensors[zero] = TensorProto { int32_data: vec![zero_point], ..tensor("w_zero", kind, &[]) };
+    model
+}
+
+#[test]
+fn weights_of_four_bits_are_unpacked_and_stay_four_bits_where_they_are_symmetric() {
+    let raw = |bytes: &[u8]| TensorProto { raw_data: bytes.to_vec(), ..TensorProto::default() };
+    // 1, −2, 7, −7 as halves of bytes, the lower first; then the same about 8; then with −8.
+    let cases = [
+        ("int4", with_weights(DataType::Int4, 0, raw(&[0xe1, 0x97])), 4, [1.0, -2.0, 7.0, -7.0]),
+        ("uint4", with_weights(DataType::Uint4, 8, raw(&[0x69, 0x1f])), 4, [1.0, -2.0, 7.0, -7.0]),
+        ("int4_eight", with_weights(DataType::Int4, 0, raw(&[0xe1, 0x87])), 8, [1.0, -2.0, 7.0, -8.0]),
+        (
+            "int4_typed",
+            with_weights(DataType::Int4, 0, TensorProto { int32_data: vec![0xe1, 0x97], ..raw(&[]) }),
+            4,
+            [1.0, -2.0, 7.0, -7.0],
+        ),
+    ];
+    for (name, model, bits, integers) in cases {
+        let imported = imported(name, &model);
+        let weights = &imported.graph.values[imported.graph.nodes[0].inputs[1]];
+        assert_eq!(weights.given, Some(Given::Weights { bits, scales: vec![0.125; 2] }), "{name}");
+        let floats: Vec<f32> = weights.constant.as_ref().unwrap().iter().copied().collect();
+        assert_eq!(floats, integers.map(|q| q * 0.125), "{name}");
+        let warned =
+            imported.warnings.iter().any(|warning| warning.contains("`w` holds integers of four bits"));
+        assert_eq!(warned, bits == 8, "{name}: {:?}", imported.warnings);
+    }
+    let short = with_weights(DataType::Int4, 0, raw(&[0xe1]));
+    refused("int4_short", &short, &["tensor `w`", "2 elements where its shape [2, 2] has 4"]);
+}
+
+#[test]
+fn int16_is_kept_and_uint16_shifted() {
+    for (name, kind, shift) in [("int16", DataType::Int16, 0), ("uint16", DataType::Uint16, 32768)] {
+        let imported = imported(name, &dense(kind, [shift, shift], [1, -2, 127, -127]));
+        let given = |scale| {
+            let dtype = still8::format::DataType::Int16;
+            Some(Given::Activation(Quantization { scale, zero_point: 0, dtype }))
+        };
+        let graph = &imported.graph;
+        assert_eq!(graph.values[graph.inputs[0]].given, given(0.5));
+        assert_eq!(graph.values[graph.outputs[0]].given, given(0.25));
+        assert!(imported.warnings.is_empty(), "{:?}", imported.warnings);
+    }
+    // About another zero point the range is held, not the steps: 0.25 · 65535 above 0 in 32767 of them.
+    let relu = imported("uint16_relu", &dense(DataType::Uint16, [32768, 0], [1, 2, 3, 4]));
+    let Some(Given::Activation(held)) = relu.graph.values[relu.graph.outputs[0]].given else { panic!() };
+    assert_eq!((held.scale, held.zero_point), (0.25 * 65535.0 / 32767.0, 0));
+    assert!(relu.warnings.iter().any(|warning| warning.contains("`yq` has the zero point 0 in UINT16")));
+}
+
+#[test]
+fn int16_runs_as_int16_where_a_plan_can_and_is_warned_of_where_not() {
+    let path = write("int16_run", &dense(DataType::Int16, [0, 0], [1, -2, 127, -127]));
+    let source = Source::open(&path, &[]).unwrap();
+    assert!(source.is_quantized());
+    let data = Dataset::random(1, &source.inputs(&Default::default()), 40);
+    let quantized = source.quantize(&data, &Settings::default(), &Silent).unwrap();
+    let codes: Vec<OpCode> = quantized.network.ops.iter().map(|op| op.kind.code()).collect();
+    // Input and output of a plan are int8.
+    assert_eq!(codes, [OpCode::Convert, OpCode::Conv2d16, OpCode::Convert]);
+    let output = quantized.network.ops[1].output;
+    assert_eq!(quantized.network.tensors[output].quantization.scale, 0.25);
+    let warned: Vec<&String> =
+        quantized.warnings.iter().filter(|warning| warning.contains("int16 in the file")).collect();
+    assert!(warned.len() == 1 && warned[0].ends_with("`x` (input)"), "{:?}", quantized.warnings);
+
+    // In another shape before it is rounded, the product is int16 all the same; a Softmax is none.
+    let mut shaped = dense(DataType::Int16, [0, 0], [1, -2, 127, -127]).integers("flat", &[2]);
+    shaped.graph.node[4] = node("Reshape", &["p", "flat"], "r");
+    let codes = |name: &str, model: &ModelBuilder, warning: &str| {
+        let source = Source::open(&write(name, model), &[]).unwrap();
+        let quantized = source.quantize(&data, &Settings::default(), &Silent).unwrap();
+        assert!(quantized.warnings.iter().any(|text| text.ends_with(warning)), "{:?}", quantized.warnings);
+        quantized.network.ops.iter().map(|op| op.kind.code()).collect::<Vec<_>>()
+    };
+    let wide = [OpCode::Convert, OpCode::Conv2d16, OpCode::Convert];
+    assert_eq!(codes("int16_shaped", &shaped, "`x` (input)"), wide);
+    shaped.graph.node[3] = node("Softmax", &["xd"], "p");
+    assert!(!codes("int16_softmax", &shaped, "`y` (Reshape)").contains(&OpCode::Convert));
 }
 
 #[test]
@@ -109,8 +204,10 @@ fn bad_scales_and_types_are_refused_by_name() {
     }
     let zero = dense(DataType::Int8, [200, 0], [1, 2, 3, 4]);
     refused("zero_point", &zero, &["xq/node", "the zero point 200 is no INT8"]);
-    let wide = dense(DataType::Int16, [0, 0], [1, 2, 3, 4]);
-    refused("int16", &wide, &["xq/node", "activations of type INT16 are not supported"]);
+    let narrow = dense(DataType::Int4, [0, 0], [1, 2, 3, 4]);
+    refused("int4", &narrow, &["xq/node", "activations of type INT4 are not supported; export with int8"]);
+    let zero = dense(DataType::Uint16, [70_000, 32768], [1, 2, 3, 4]);
+    refused("zero_point16", &zero, &["xq/node", "the zero point 70000 is no UINT16"]);
     let mut other = dense(DataType::Int8, [0, 0], [1, 2, 3, 4]);
     other.graph.node[1].input[1] = "y_scale".into();
     refused("other", &other, &["xd/node", "another scale or zero point than they were made with"]);
@@ -181,4 +278,69 @@ fn operator_form_means_what_qdq_means() {
             assert_eq!((&a.shape, &a.constant, &a.given), (&b.shape, &b.constant, &b.given), "{}", a.name);
         }
     }
+}
+
+/// x → QuantizeLinear → MatMulInteger → Add → Cast → Mul → Mul → QuantizeLinear → DequantizeLinear → y.
+fn sums(zero_point: i32, weights: [i32; 4]) -> ModelBuilder {
+    let model = ModelBuilder::new(13).input("x", &[1, 2]);
+    let model = scalar(model, "x", 0.5, DataType::Uint8, 130);
+    let model = scalar(model, "y", 0.25, DataType::Uint8, 100);
+    let of = |name: &str, kind, data: &[i32], shape: &[i64]| TensorProto {
+        int32_data: data.to_vec(),
+        ..tensor(name, kind, shape)
+    };
+    model
+        .initializer(of("other_zero", DataType::Uint8, &[zero_point], &[]))
+        .initializer(of("w", DataType::Uint8, &weights, &[2, 2]))
+        .initializer(of("w_zeros", DataType::Uint8, &[128, 100], &[2]))
+        .initializer(of("b", DataType::Int32, &[3, -5], &[2]))
+        .floats("w_scales", &[2], &[0.125, 0.0625])
+        .node(node("QuantizeLinear", &["x", "x_scale", "x_zero"], "xq"))
+        .node(node("MatMulInteger", &["xq", "w", "other_zero", "w_zeros"], "s"))
+        .node(node("Add", &["b", "s"], "biased"))
+        .node(node("Cast", &["biased"], "cast").with(int("to", DataType::Float as i64)))
+        .node(node("Mul", &["cast", "x_scale"], "half"))
+        .node(node("Mul", &["half", "w_scales"], "r"))
+        .node(node("QuantizeLinear", &["r", "y_scale", "y_zero"], "yq"))
+        .node(node("DequantizeLinear", &["yq", "y_scale", "y_zero"], "y"))
+        .output("y")
+}
+
+#[test]
+fn sums_of_integer_products_are_a_product_with_the_scales_behind_them() {
+    let graph = imported("sums", &sums(130, [1, 2, 255, 200])).graph;
+    assert_eq!(graph.nodes.iter().map(|node| node.op.name()).collect::<Vec<_>>(), ["MatMul"]);
+    let constant = |i: usize| {
+        let value = &graph.values[graph.nodes[0].inputs[i]];
+        (value.constant.as_ref().unwrap().iter().copied().collect::<Vec<f32>>(), value.given.clone())
+    };
+    // (w − its column's zero point) · its column's scale, and the bias in units of 0.5 · that.
+    let weights = [-127.0 * 0.125, -98.0 * 0.0625, 127.0 * 0.125, 100.0 * 0.0625];
+    assert_eq!(
+        constant(1),
+        (weights.to_vec(), Some(Given::Weights { bits: 8, scales: vec![0.125, 0.0625] }))
+    );
+    assert_eq!(constant(2).0, [3.0 * 0.0625, -5.0 * 0.03125]);
+}
+
+#[test]
+fn sums_that_cannot_be_exact_are_refused_or_warned_of() {
+    refused("sums_zero", &sums(131, [1; 4]), &["s/node", "another zero point than they were made with"]);
+    let wide = imported("sums_wide", &sums(130, [1, 255, 0, 2]));
+    assert!(wide.warnings.iter().any(|warning| warning.contains("`w`") && warning.contains("dB")));
+    let mut read = sums(130, [1; 4]);
+    read.graph.node[2] = node("Relu", &["s"], "biased");
+    refused("sums_read", &read, &["biased/node", "it reads the int32 sums `s`; put a Cast to float"]);
+    let mut output = sums(130, [1; 4]);
+    output.graph.output[0].name = "biased".into();
+    refused("sums_output", &output, &["output `biased` is int32 sums of products"]);
+    let mut dynamic = sums(130, [1; 4]);
+    dynamic.graph.node[0] = node("DynamicQuantizeLinear", &["x"], "xq");
+    dynamic.graph.node[0].output.extend(["scale".into(), "zero".into()]);
+    dynamic.graph.node[1] = node("MatMulInteger", &["xq", "w", "zero", "w_zeros"], "s");
+    let texts = ["xq/node` (DynamicQuantizeLinear)", "quantize the float model here, or statically"];
+    refused("sums_dynamic", &dynamic, &texts);
+    let mut computed = sums(130, [1; 4]);
+    computed.graph.node[1] = node("MatMulInteger", &["xq", "xq", "other_zero", "w_zeros"], "s");
+    refused("sums_computed", &computed, &["s/node", "input 1 must be constant"]);
 }

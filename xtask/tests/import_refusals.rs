@@ -96,7 +96,7 @@ fn every_unsupported_node_is_listed_at_once() {
         "`e/node` (Conv): attribute novel is not known",
         "`f/node` (Reshape): input 1 (`a`) must be constant",
         "#6 (Frobnicate): operator not supported",
-        "`h/node` (FusedConv): operators of domain `com.microsoft`",
+        "`h/node` (FusedConv): operator of domain `com.microsoft` is not supported",
         "`y/node` (QLinearSigmoid): operator not supported; write the model in QDQ form (QuantFormat.QDQ of onnxruntime.quantization), or give the float model",
     ];
     refused("list", &model, UNSUPPORTED, &lines);

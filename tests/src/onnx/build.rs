@@ -92,10 +92,15 @@ impl ModelBuilder {
 
     /// The file's contents.
     pub fn bytes(&self) -> Vec<u8> {
-        let opset = OperatorSetIdProto { domain: String::new(), version: self.opset };
+        let mut sets = vec![OperatorSetIdProto { domain: String::new(), version: self.opset }];
+        for node in &self.graph.node {
+            if !sets.iter().any(|set| set.domain == node.domain) {
+                sets.push(OperatorSetIdProto { domain: node.domain.clone(), version: 1 });
+            }
+        }
         let model = ModelProto {
             ir_version: 8,
-            opset_import: vec![opset],
+            opset_import: sets,
             graph: Some(self.graph.clone()),
             ..ModelProto::default()
         };

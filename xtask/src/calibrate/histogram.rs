@@ -69,6 +69,16 @@ impl Histogram {
         self.bins.chunks(BINS / bins).map(|bins| bins.iter().sum()).collect()
     }
 
+    /// The one value that was seen, other than 0, more than once and alone, to one part in 2048.
+    pub fn constant(&self) -> Option<f32> {
+        let (value, bin) = match (self.low, self.high) {
+            (low, 0.0) if low < 0.0 => (low, self.bins[0]),
+            (0.0, high) if high > 0.0 => (high, self.bins[BINS - 1]),
+            _ => return None,
+        };
+        (self.zeros == 0 && bin > 1 && self.bins.iter().sum::<u64>() == bin).then_some(value)
+    }
+
     /// Number of values that are 0.
     pub fn zeros(&self) -> u64 {
         self.zeros

@@ -6,7 +6,7 @@ use still8::kernels;
 
 use crate::boards::Core;
 use crate::console::{Console, table};
-use crate::import::OPERATORS;
+use crate::import::{MICROSOFT, OPERATORS};
 
 /// The command's report.
 #[derive(Clone, Debug, Serialize)]
@@ -15,6 +15,8 @@ pub struct Report {
     pub schema: u32,
     /// ONNX operators that import takes.
     pub onnx: Vec<&'static str>,
+    /// Those of the domain `com.microsoft`.
+    pub microsoft: Vec<&'static str>,
     /// Operators of a plan.
     pub plan: Vec<Operator>,
 }
@@ -55,6 +57,7 @@ fn report() -> Report {
     Report {
         schema: 1,
         onnx: OPERATORS.iter().map(|operator| operator.name).collect(),
+        microsoft: MICROSOFT.iter().map(|operator| operator.name).collect(),
         plan: still8::ops::ALL.iter().map(operator).collect(),
     }
 }
@@ -90,7 +93,8 @@ fn render(report: &Report) -> String {
         row.extend(operator.kernels.iter().map(|kernel| kernel.kernels));
         operators.add_row(row);
     }
-    format!("ONNX operators: {}.\n\n{operators}", report.onnx.join(", "))
+    let (onnx, microsoft) = (report.onnx.join(", "), report.microsoft.join(", "));
+    format!("ONNX operators: {onnx}.\n\nOf the domain `com.microsoft`: {microsoft}.\n\n{operators}")
 }
 
 /// The table as Markdown.

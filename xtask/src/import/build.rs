@@ -12,10 +12,11 @@ use super::call::{Call, refuse};
 use super::check::{Complaints, label};
 use super::constant::{Constant, read_tensor};
 use super::fold;
-use super::operators::OPERATORS;
+use super::operators;
 use super::order::order;
 use super::quantized;
 use super::scope::{Operand, Scope};
+use super::sums;
 use crate::graph::Graph;
 
 /// Builds the graph of `source`, whose inputs' shapes are concrete, and says what the user should know. What is not
@@ -70,6 +71,16 @@ pub fn build(
                 scope.graph.outputs.push(id);
             }
             Some(Operand::Unknown { .. }) => {}
+            Some(Operand::Sums(sums)) if !sums.is_float() => {
+                return refuse(format!(
+                    "output `{}` is int32 sums of products; multiply them by a scale",
+                    output.name
+                ));
+            }
+            Some(Operand::Sums(sums)) => {
+                let id = sums.clone().settle(&mut scope, &output.name)?;
+                scope.graph.outputs.push(id);
+            }
             _ => return refuse(format!("output `{}` is constant", output.name)),
         }
     }
@@ -100,7 +111,7 @@ fn step(call: &mut Call<'_>, complained: bool) -> Result<()> {
     }
     let operands = node.input.iter().filter_map(|name| call.scope.operand(name));
     let unknown = operands.clone().any(|operand| matches!(operand, Operand::Unknown { .. }));
-    let operator = OPERATORS.iter().find(|operator| operator.name == node.op_type);
+    let operator = operators::find(node);
     if unknown {
         return step_behind_unknown(call, operator.map_or(&[], |operator| operator.constants), constant);
     }
@@ -112,6 +123,9 @@ fn step(call: &mut Call<'_>, complained: bool) -> Result<()> {
     let Some(operator) = operator else {
         return refuse("operator supported on constants only");
     };
+    if sums::carry(call)? {
+        return Ok(());
+    }
     let integers = |name: &String| matches!(call.scope.operand(name), Some(Operand::Integers(_)));
     if let Some(name) = node.input.iter().find(|name| integers(name))
         && !quantized::takes_integers(&node.op_type)
@@ -124,7 +138,12 @@ fn step(call: &mut Call<'_>, complained: bool) -> Result<()> {
 /// What can still be said of a node when a value that it reads has no shape.
 fn step_behind_unknown(call: &mut Call<'_>, constants: &[usize], constant: bool) -> Result<()> {
     let activation = |i: usize| match call.operand(i) {
-        Some(Operand::Activation(_) | Operand::Integers(_) | Operand::Unknown { constant: false }) => true,
+        Some(
+            Operand::Activation(_)
+            | Operand::Integers(_)
+            | Operand::Sums(_)
+            | Operand::Unknown { constant: false },
+        ) => true,
         Some(Operand::Constant(_) | Operand::Unknown { constant: true }) | None => false,
     };
     if let Some(i) = constants.iter().find(|&&i| activation(i)) {
@@ -137,7 +156,12 @@ fn step_behind_unknown(call: &mut Call<'_>, constants: &[usize], constant: bool)
 /// Whether what `node` computes is known without running the model.
 fn all_constant(scope: &Scope, node: &NodeProto) -> bool {
     let constant = |name: &String| match scope.operand(name) {
-        Some(Operand::Activation(_) | Operand::Integers(_) | Operand::Unknown { constant: false }) => false,
+        Some(
+            Operand::Activation(_)
+            | Operand::Integers(_)
+            | Operand::Sums(_)
+            | Operand::Unknown { constant: false },
+        ) => false,
         Some(Operand::Constant(_) | Operand::Unknown { constant: true }) | None => true,
     };
     fold::reads_shape_only(&node.op_type) || node.input.iter().all(constant)

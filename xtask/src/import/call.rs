@@ -216,6 +216,14 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Says that the node made floats of integers, where it would else be taken for one that moves them.
+    pub fn made_floats(&mut self) -> Result<()> {
+        let output = self.bound_output()?;
+        self.scope.graph.values[output].given = None;
+        self.scope.bind(self.output_name(), Operand::Activation(output));
+        Ok(())
+    }
+
     /// Binds an output's name to a value; to its integers where the node moves integers.
     fn bind_output(&mut self, name: &str, output: ValueId) {
         let Some(Operand::Integers(input)) = self.operand(0) else {
@@ -231,19 +239,7 @@ impl<'a> Call<'a> {
     /// The quantization that the file gives to the weights of input `i`, whose `count` output channels lie along `axis`.
     pub fn given_weights(&mut self, i: usize, axis: usize, count: usize) -> Option<Given> {
         let scales = self.scope.scales(self.input_name(i)?)?.clone();
-        self.weights_by(&scales, axis, count)
-    }
-
-    /// `scales` as those of weights. Where the integers cannot be kept, the user is warned of what it costs
-    /// to round them again.
-    pub fn weights_by(&mut self, scales: &Scales, axis: usize, count: usize) -> Option<Given> {
-        if let Some((name, db)) = scales.asymmetric.as_ref().filter(|(_, db)| db.is_finite()) {
-            self.scope.warnings.push(format!(
-                "`{name}` holds integers outside ±127 (less the zero point), which symmetric weights cannot have: they are \
-                 rounded again, at {db:.1} dB"
-            ));
-        }
-        scales.given(axis, count)
+        self.scope.weights_by(&scales, axis, count)
     }
 
     /// Adds the constant of input `i`, an operand like any other, with the quantization that the file gives it.

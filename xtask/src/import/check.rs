@@ -6,7 +6,7 @@ use still8_validation::onnx::pb::{AttributeProto, GraphProto, NodeProto};
 use still8_validation::{Failure, Result};
 
 use super::model::is_default_domain;
-use super::operators::{Fixed, OPERATORS};
+use super::operators::{self, Fixed};
 use super::{call, fold};
 
 /// Reasons by node.
@@ -51,11 +51,7 @@ pub fn label(index: usize, node: &NodeProto) -> String {
 /// Complains of operators and attributes.
 pub fn check(graph: &GraphProto, complaints: &mut Complaints) {
     for (index, node) in graph.node.iter().enumerate() {
-        if !is_default_domain(&node.domain) {
-            let rewrite = rewrite(&node.op_type).map_or(String::new(), |rewrite| format!("; {rewrite}"));
-            complaints
-                .add(index, format!("operators of domain `{}` are not supported{rewrite}", node.domain));
-        } else if let Some(operator) = OPERATORS.iter().find(|operator| operator.name == node.op_type) {
+        if let Some(operator) = operators::find(node) {
             for attribute in &node.attribute {
                 if !operator.attributes.contains(&attribute.name.as_str()) {
                     complaints.add(index, format!("attribute {} is not known", attribute.name));
@@ -66,6 +62,9 @@ pub fn check(graph: &GraphProto, complaints: &mut Complaints) {
                     complaints.add(index, format!("attribute {name}={value} is not supported"));
                 }
             }
+        } else if !is_default_domain(&node.domain) {
+            let rewrite = rewrite(&node.op_type).map_or(String::new(), |rewrite| format!("; {rewrite}"));
+            complaints.add(index, format!("operator of domain `{}` is not supported{rewrite}", node.domain));
         } else if !fold::knows(&node.op_type) {
             let rewrite = rewrite(&node.op_type).map_or(String::new(), |rewrite| format!("; {rewrite}"));
             complaints.add(index, format!("operator not supported{rewrite}"));
@@ -90,7 +89,7 @@ fn rewrite(operator: &str) -> Option<&'static str> {
         operator if operator.starts_with("QLinear") || operator == "QGemm" => {
             "write the model in QDQ form (QuantFormat.QDQ of onnxruntime.quantization), or give the float model"
         }
-        "DynamicQuantizeLinear" | "ConvInteger" | "MatMulInteger" | "DynamicQuantizeMatMul" => {
+        "DynamicQuantizeLinear" | "DynamicQuantizeMatMul" | "DynamicQuantizeLSTM" => {
             "dynamic quantization has no fixed scales: quantize the float model here, or statically in QDQ form \
              (onnxruntime.quantization.quantize_static with QuantFormat.QDQ)"
         }

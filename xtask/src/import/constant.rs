@@ -48,7 +48,7 @@ pub fn read_tensor(proto: &TensorProto, folder: &Path) -> Result<Constant> {
         false => None,
     };
     let raw = external.as_deref().unwrap_or(&proto.raw_data);
-    let elements = elements(proto, raw)?;
+    let elements = elements(proto, raw, count)?;
     let mismatch =
         |held: usize| bad(proto, format!("holds {held} elements where its shape {shape:?} has {count}"));
     match elements {
@@ -69,7 +69,7 @@ fn bad(proto: &TensorProto, what: String) -> Failure {
     Failure::Data(format!("tensor `{}`: {what}", proto.name))
 }
 
-fn elements(proto: &TensorProto, bytes: &[u8]) -> Result<Elements> {
+fn elements(proto: &TensorProto, bytes: &[u8], count: usize) -> Result<Elements> {
     let kind = DataType::try_from(proto.data_type).unwrap_or(DataType::Undefined);
     // Where there are no raw bytes, narrow types are stored in wide fields.
     let small = || proto.int32_data.iter().map(|&i| i64::from(i)).collect();
@@ -111,6 +111,10 @@ fn elements(proto: &TensorProto, bytes: &[u8]) -> Result<Elements> {
         DataType::Uint8 | DataType::Bool => {
             Elements::Int(raw(proto, bytes, |b| u8::from_le_bytes(b).into())?)
         }
+        DataType::Int4 | DataType::Uint4 => {
+            let wide: Vec<u8> = proto.int32_data.iter().map(|&i| i as u8).collect();
+            Elements::Int(nibbles(if typed { &wide } else { bytes }, kind, count))
+        }
         other => {
             let text = format!(
                 "tensor `{}`: elements of type {} are not supported",
@@ -120,6 +124,19 @@ fn elements(proto: &TensorProto, bytes: &[u8]) -> Result<Elements> {
             return Err(Failure::Unsupported(text));
         }
     })
+}
+
+/// Integers of four bits, two in a byte, the lower half first. The last half of an odd number is nothing.
+fn nibbles(bytes: &[u8], kind: DataType, count: usize) -> Vec<i64> {
+    let value = |nibble: u8| match kind {
+        DataType::Int4 => i64::from((nibble << 4) as i8 >> 4),
+        _ => i64::from(nibble),
+    };
+    let mut found: Vec<i64> = bytes.iter().flat_map(|&byte| [value(byte & 15), value(byte >> 4)]).collect();
+    if found.len() == count + 1 && !count.is_multiple_of(2) {
+        found.pop();
+    }
+    found
 }
 
 fn raw<const N: usize, T>(proto: &TensorProto, bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Result<Vec<T>> {

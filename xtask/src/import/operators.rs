@@ -1,14 +1,17 @@
 //! The operators that import knows, one entry each.
 
 use still8_validation::Result;
+use still8_validation::onnx::pb::NodeProto;
 
 use super::call::Call;
-use super::{ops, quantized};
+use super::microsoft::MICROSOFT;
+use super::model::is_default_domain;
+use super::{ops, quantized, sums};
 
 /// An ONNX operator.
 #[derive(Debug)]
 pub struct Operator {
-    /// Its name in the default domain.
+    /// Its name in its domain.
     pub name: &'static str,
     /// Attributes that are read, in any version of the operator.
     pub attributes: &'static [&'static str],
@@ -31,7 +34,7 @@ pub enum Fixed {
     Text(&'static str),
 }
 
-const fn operator(
+pub(super) const fn operator(
     name: &'static str,
     attributes: &'static [&'static str],
     constants: &'static [usize],
@@ -41,12 +44,22 @@ const fn operator(
 }
 
 impl Operator {
-    const fn fixed(self, fixed: &'static [(&'static str, Fixed)]) -> Self {
+    pub(super) const fn fixed(self, fixed: &'static [(&'static str, Fixed)]) -> Self {
         Self { fixed, ..self }
     }
 }
 
-/// All of them, by name.
+/// What the node is in its domain, where import knows it.
+pub fn find(node: &NodeProto) -> Option<&'static Operator> {
+    let known = match node.domain.as_str() {
+        domain if is_default_domain(domain) => OPERATORS,
+        "com.microsoft" => MICROSOFT,
+        _ => &[],
+    };
+    known.iter().find(|operator| operator.name == node.op_type)
+}
+
+/// Those of the default domain, by name.
 pub const OPERATORS: &[Operator] = &[
     operator("Abs", &[], &[], ops::map::abs),
     operator("Add", &[], &[], ops::arithmetic::add),
@@ -73,6 +86,12 @@ pub const OPERATORS: &[Operator] = &[
         &["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"],
         &[1, 2],
         ops::conv::conv,
+    ),
+    operator(
+        "ConvInteger",
+        &["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"],
+        &[1, 2, 3],
+        sums::conv_integer,
     ),
     operator(
         "ConvTranspose",
@@ -115,6 +134,7 @@ pub const OPERATORS: &[Operator] = &[
     operator("LayerNormalization", &["axis", "epsilon", "stash_type"], &[1, 2], ops::normalization::layer),
     operator("LeakyRelu", &["alpha"], &[], ops::map::leaky_relu),
     operator("MatMul", &[], &[], ops::dense::mat_mul),
+    operator("MatMulInteger", &[], &[1, 2, 3], sums::mat_mul_integer),
     operator("Max", &[], &[], ops::clip::max),
     operator(
         "MaxPool",
@@ -122,7 +142,7 @@ pub const OPERATORS: &[Operator] = &[
         &[],
         ops::pool::max,
     )
-    .fixed(&[("dilations", Fixed::Ones), ("storage_order", Fixed::Int(0))]),
+    .fixed(&[("storage_order", Fixed::Int(0))]),
     operator("Min", &[], &[], ops::clip::min),
     operator("Mul", &[], &[], ops::arithmetic::mul),
     operator("Neg", &[], &[], ops::arithmetic::neg),

@@ -2,7 +2,8 @@
 //!
 //! A QuantizeLinear says which integers stand for the value that it reads; a DequantizeLinear says it again, and becomes
 //! nothing. Between them a name stands for integers ([`Operand::Integers`]), which operators that only move elements may
-//! read. uint8 is int8 with its zero point 128 lower, exactly. Constants are dequantized here; weights remember their scales.
+//! read. uint8 is int8 with its zero point 128 lower, uint16 int16 with its own 32768 lower, exactly. Constants are dequantized
+//! here; weights remember their scales.
 
 use std::rc::Rc;
 
@@ -17,11 +18,12 @@ use super::shapes::axis;
 use crate::graph::{Given, Op, ValueId};
 use crate::quantization::Quantization;
 
-/// Whether an operator may read integers: one that moves or selects elements, or says what they stand for.
+/// Whether an operator may read integers: one that moves, selects or compares elements, or says what they stand for.
 pub fn takes_integers(operator: &str) -> bool {
     matches!(
         operator,
-        "Concat"
+        "ArgMax"
+            | "Concat"
             | "DepthToSpace"
             | "DequantizeLinear"
             | "Dropout"
@@ -31,21 +33,47 @@ pub fn takes_integers(operator: &str) -> bool {
             | "Identity"
             | "MaxPool"
             | "Reshape"
+            | "Resize"
             | "Slice"
             | "SpaceToDepth"
             | "Split"
             | "Squeeze"
             | "Transpose"
             | "Unsqueeze"
+            | "Upsample"
     ) || operator.starts_with("QLinear")
-        || operator == "QGemm"
+        || matches!(operator, "ConvInteger" | "MatMulInteger" | "MatMulIntegerToFloat" | "QGemm")
 }
 
-/// Scale and zero point of activations, per tensor, from inputs `at` and `at + 1`; `kind` is the type of the integers.
+/// The middle of a type of integers: what an unsigned one is shifted by.
+pub(super) fn middle(kind: Element) -> i64 {
+    match kind {
+        Element::Uint4 => 8,
+        Element::Uint8 => 128,
+        Element::Uint16 => 32768,
+        _ => 0,
+    }
+}
+
+/// Of a type of integers.
+fn bits(kind: Element) -> u8 {
+    match kind {
+        Element::Int4 | Element::Uint4 => 4,
+        Element::Int8 | Element::Uint8 => 8,
+        Element::Int16 | Element::Uint16 => 16,
+        _ => 32,
+    }
+}
+
+/// Scale and zero point of activations, per tensor, from two inputs; `kind` is the type of the integers.
 ///
 /// # Errors
 /// Where they are not constant, not one number each, or not usable.
-pub(super) fn activation_quantization(call: &Call<'_>, at: usize, kind: Element) -> Result<Quantization> {
+pub(super) fn activation_quantization(
+    call: &Call<'_>,
+    [at, zero_point]: [usize; 2],
+    kind: Element,
+) -> Result<Quantization> {
     let Some(scales) = call.numbers(at)? else {
         return bad("the scale is missing");
     };
@@ -55,27 +83,50 @@ pub(super) fn activation_quantization(call: &Call<'_>, at: usize, kind: Element)
             scales.len()
         ));
     };
-    let zero_point = match call.integers(at + 1)?.as_deref() {
+    let zero_point = match call.integers(zero_point)?.as_deref() {
         None => 0,
         Some(&[zero_point]) => zero_point,
         Some(several) => return bad(format!("{} zero points for one scale", several.len())),
     };
-    let offset = match kind {
-        Element::Int8 => 0,
-        Element::Uint8 => 128,
+    let limits = match kind {
+        Element::Int8 | Element::Uint8 => -128..=127,
+        Element::Int16 | Element::Uint16 => -32768..=32767,
         other => {
             return refuse(format!(
-                "activations of type {} are not supported; export with int8 or uint8",
+                "activations of type {} are not supported; export with int8, uint8, int16 or uint16",
                 other.as_str_name()
             ));
         }
     };
     check_scale(call, at, scale)?;
-    match zero_point.checked_sub(offset).and_then(|zero_point| i8::try_from(zero_point).ok()) {
-        Some(zero_point) => {
-            Ok(Quantization { scale, zero_point: zero_point.into(), dtype: still8::format::DataType::Int8 })
-        }
-        None => bad(format!("the zero point {zero_point} is no {}", kind.as_str_name())),
+    let shifted = zero_point.checked_sub(middle(kind)).filter(|shifted| limits.contains(shifted));
+    let Some(shifted) = shifted else {
+        return bad(format!("the zero point {zero_point} is no {}", kind.as_str_name()));
+    };
+    if *limits.end() == 127 {
+        let dtype = still8::format::DataType::Int8;
+        return Ok(Quantization { scale, zero_point: shifted as i32, dtype });
+    }
+    if shifted == 0 {
+        return Ok(Quantization { scale, zero_point: 0, dtype: still8::format::DataType::Int16 });
+    }
+    // Kernels on int16 know no zero point: the same range about 0.
+    let [low, high] = [limits.start(), limits.end()].map(|&end| (end - shifted) as f32 * scale);
+    Ok(Quantization::int16(low, high))
+}
+
+/// Warns where a value's integers are held about another zero point than the file's.
+fn warn_of_zero_point(call: &mut Call<'_>, kind: Element, own: Option<i64>, held: Quantization) {
+    let Some(zero_point) = own.filter(|&own| own != middle(kind)) else { return };
+    if held.dtype == still8::format::DataType::Int16 {
+        let text = format!(
+            "`{}` has the zero point {zero_point} in {}: int16 has none here, so its range is held about 0, in steps of {:e}; \
+             a symmetric export would be exact",
+            call.output_name(),
+            kind.as_str_name(),
+            held.scale
+        );
+        call.scope.warnings.push(text);
     }
 }
 
@@ -102,7 +153,10 @@ pub(super) fn output_type(call: &Call<'_>, zero_point: usize) -> Result<Element>
 pub fn quantize_linear(call: &mut Call<'_>) -> Result<()> {
     let x = call.activation(0)?;
     let kind = output_type(call, 2)?;
-    let quantization = activation_quantization(call, 1, kind)?;
+    let quantization = activation_quantization(call, [1, 2], kind)?;
+    let own = call.integers(2)?.and_then(|zero_points| zero_points.first().copied());
+    // Without one it is 0, which is the middle of no unsigned type.
+    warn_of_zero_point(call, kind, Some(own.unwrap_or(0)), quantization);
     let id = quantized(call, x, quantization)?;
     bind_integers(call, id, kind);
     Ok(())
@@ -136,7 +190,7 @@ pub fn dequantize_linear(call: &mut Call<'_>) -> Result<()> {
     let Some(Operand::Integers(id)) = call.operand(0) else {
         return refuse("its input holds no integers; put a QuantizeLinear before it");
     };
-    let quantization = activation_quantization(call, 1, integer_type(call, 0))?;
+    let quantization = activation_quantization(call, [1, 2], integer_type(call, 0))?;
     reads_as(call, id, quantization)?;
     call.scope.bind(call.output_name(), Operand::Activation(id));
     Ok(())
@@ -182,6 +236,9 @@ pub fn fold_quantize(call: &mut Call<'_>) -> Result<Constant> {
         Element::Int8 => (-128.0, 127.0),
         Element::Uint8 => (0.0, 255.0),
         Element::Int16 => (-32768.0, 32767.0),
+        Element::Uint16 => (0.0, 65535.0),
+        Element::Int4 => (-8.0, 7.0),
+        Element::Uint4 => (0.0, 15.0),
         Element::Int32 => (f64::from(i32::MIN), f64::from(i32::MAX)),
         other => return refuse(format!("constants of type {} are not supported", other.as_str_name())),
     };
@@ -223,10 +280,20 @@ pub(super) fn dequantized(call: &mut Call<'_>, inputs: [usize; 3], axis: i64) ->
         largest = largest.max(q.saturating_abs());
         contents[i] = (q as f64 * f64::from(scale)) as f32;
     });
-    let narrow = matches!(integer_type(call, inputs[0]), Element::Int8 | Element::Uint8);
+    let kind = integer_type(call, inputs[0]);
     let mut scales = parameters.scales;
+    scales.bits = bits(kind);
+    if scales.bits == 4 && largest > 7 {
+        scales.bits = 8;
+        let name = call.input_name(inputs[0]).unwrap_or_default();
+        call.scope.warnings.push(format!(
+            "`{name}` holds integers of four bits outside ±7 (less the zero point), which symmetric weights of four bits cannot \
+             have: they are kept in eight"
+        ));
+    }
     if largest > 127 {
-        let db = if narrow { rounded_again(&contents) } else { f64::INFINITY };
+        // A bias has 32 bits.
+        let db = if scales.bits < 32 { rounded_again(&contents) } else { f64::INFINITY };
         scales.asymmetric = Some((call.input_name(inputs[0]).unwrap_or_default().to_owned(), db));
     }
     Ok(Dequantized { contents, scales })
@@ -240,15 +307,14 @@ pub fn fold_dequantize(call: &mut Call<'_>) -> Result<Constant> {
     let axis = call.int("axis")?.unwrap_or(1);
     let Dequantized { contents, scales } = dequantized(call, [0, 1, 2], axis)?;
     let kind = integer_type(call, 0);
-    if matches!(kind, Element::Int8 | Element::Uint8) {
-        let middle = if kind == Element::Uint8 { 128 } else { 0 };
-        call.scope.set_scales(call.output_name(), Scales { middle, ..scales });
+    if bits(kind) < 32 {
+        call.scope.set_scales(call.output_name(), Scales { middle: middle(kind), ..scales });
     }
     Ok(Constant::Float(contents))
 }
 
 /// Signal to noise in dB of weights rounded to a symmetric scale of their own, per tensor.
-fn rounded_again(weights: &ArrayD<f32>) -> f64 {
+pub(super) fn rounded_again(weights: &ArrayD<f32>) -> f64 {
     let largest = weights.iter().fold(0f32, |largest, w| largest.max(w.abs()));
     let step = f64::from(largest) / 127.0;
     let (mut signal, mut noise) = (0.0, 0.0);
@@ -291,7 +357,7 @@ impl Parameters {
         if zero_points.len() != values.len() {
             return bad(format!("{} zero points for {} scales", zero_points.len(), values.len()));
         }
-        Ok(Self { scales: Scales { values, axis: along, zero_points, middle: 0, asymmetric: None } })
+        Ok(Self { scales: Scales { values, axis: along, zero_points, middle: 0, bits: 8, asymmetric: None } })
     }
 
     /// Calls `f` with each element, its place, its scale and its zero point.

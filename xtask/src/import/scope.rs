@@ -10,6 +10,7 @@ use still8_validation::{Failure, Result};
 
 use super::constant::Constant;
 use super::shapes::element_count;
+use super::sums::Sums;
 use crate::graph::{Given, Graph, Op, Value, ValueId};
 use crate::quantization::Quantization;
 
@@ -20,6 +21,8 @@ pub enum Operand {
     Activation(ValueId),
     /// A value of the graph that the file holds as integers of a quantization.
     Integers(ValueId),
+    /// Sums of products of integers, which become a value of the graph where their scale is known.
+    Sums(Rc<Sums>),
     /// A constant, folded.
     Constant(Rc<Constant>),
     /// What comes out of a node that is not supported, and out of what reads from it.
@@ -40,6 +43,8 @@ pub struct Scales {
     pub zero_points: Vec<i64>,
     /// The middle of the integers' type: 128 for uint8.
     pub middle: i64,
+    /// Of the integers: 4, 8 or 16.
+    pub bits: u8,
     /// Where the integers are none of symmetric weights (±127 about the zero point): their name, and the SQNR in
     /// dB of rounding them again.
     pub asymmetric: Option<(String, f64)>,
@@ -48,20 +53,19 @@ pub struct Scales {
 impl Scales {
     /// As those of weights whose `count` output channels lie along `axis`.
     pub fn given(&self, axis: usize, count: usize) -> Option<Given> {
-        match (self.values.as_slice(), self.axis) {
-            _ if self.asymmetric.is_some() => None,
-            (&[scale], _) => Some(Given::Weights(vec![scale; count])),
-            (values, Some(along)) if along == axis && values.len() == count => {
-                Some(Given::Weights(values.to_vec()))
-            }
-            _ => None,
-        }
+        let scales = match (self.values.as_slice(), self.axis) {
+            _ if self.asymmetric.is_some() => return None,
+            (&[scale], _) => vec![scale; count],
+            (values, Some(along)) if along == axis && values.len() == count => values.to_vec(),
+            _ => return None,
+        };
+        Some(Given::Weights { bits: self.bits.min(8), scales })
     }
 
     /// As that of an operand like any other.
     pub fn operand(&self) -> Option<Given> {
         match (self.values.as_slice(), self.zero_points.as_slice()) {
-            (&[scale], &[zero_point]) => {
+            (&[scale], &[zero_point]) if self.bits <= 8 => {
                 let zero_point = i8::try_from(zero_point.checked_sub(self.middle)?).ok()?.into();
                 Some(Given::Activation(Quantization {
                     scale,
@@ -132,6 +136,18 @@ impl Scope {
     /// Says which scales the constant `name` was dequantized with.
     pub fn set_scales(&mut self, name: &str, scales: Scales) {
         self.scales.insert(name.to_owned(), scales);
+    }
+
+    /// `scales` as those of weights. Where the integers cannot be kept, the user is warned of what it costs
+    /// to round them again.
+    pub fn weights_by(&mut self, scales: &Scales, axis: usize, count: usize) -> Option<Given> {
+        if let Some((name, db)) = scales.asymmetric.as_ref().filter(|(_, db)| db.is_finite()) {
+            self.warnings.push(format!(
+                "`{name}` holds integers outside ±127 (less the zero point), which symmetric weights cannot have: they are \
+                 rounded again, at {db:.1} dB"
+            ));
+        }
+        scales.given(axis, count)
     }
 
     /// How many nodes and graph outputs read `name`.

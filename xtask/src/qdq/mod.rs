@@ -16,7 +16,6 @@ use still8_validation::{Failure, Result};
 use crate::graph::{Graph, Value, ValueId};
 use crate::quantization::Quantization;
 use crate::quantize::fuse::{Fused, fuse_activations};
-use crate::quantize::lower_wide::widened;
 use crate::quantize::scheme::Scheme;
 
 /// Name of the integers of a value.
@@ -39,7 +38,7 @@ pub fn export(graph: &Graph, scheme: &Scheme, name: &str, sha256: [u8; 32]) -> R
         scheme,
         wide: false,
         converted: HashSet::new(),
-        writer: Writer::new(name, !scheme.wide.is_empty()),
+        writer: Writer::new(name, !scheme.wide.is_empty() || scheme.weights.values().any(|w| w.bits == 4)),
     };
     for &input in &graph.inputs {
         let value = &graph.values[input];
@@ -93,8 +92,10 @@ impl Exporter<'_> {
             return own;
         }
         let name = &self.graph.values[value].name;
-        let int8 = self.quantization(value);
-        let (suffix, to) = if self.wide { ("int16", widened(int8)) } else { ("int8", int8) };
+        let (suffix, to) = match self.wide {
+            true => ("int16", self.scheme.int16(value)),
+            false => ("int8", self.quantization(value)),
+        };
         let (integers, floats) = (format!("{name}_{suffix}_quantized"), format!("{name}_{suffix}"));
         if self.converted.insert(value) {
             self.writer.quantize(&own, to, &integers);
@@ -115,8 +116,8 @@ impl Exporter<'_> {
     /// `floats` becomes the value's integers, and these become the value.
     fn quantize(&mut self, value: ValueId, floats: &str) {
         let integers = integers_of(&self.graph.values[value].name);
-        let int8 = self.quantization(value);
-        let quantization = if self.scheme.wide.contains(&value) { widened(int8) } else { int8 };
+        let wide = self.scheme.wide.contains(&value);
+        let quantization = if wide { self.scheme.int16(value) } else { self.quantization(value) };
         let own = self.own(value);
         self.writer.quantize(floats, quantization, &integers);
         self.writer.dequantize(&integers, quantization, &own);

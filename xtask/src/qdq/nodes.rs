@@ -18,7 +18,11 @@ impl Exporter<'_> {
     /// The nodes that compute `output` out of the step's node, its clip apart.
     pub(super) fn node(&mut self, step: &Fused, output: &str) -> Exports {
         let node = &self.graph.nodes[step.node];
-        let x = self.constant_or_read(node.inputs[0]);
+        // Another shape in other integers is rounded once.
+        let x = match node.op {
+            Op::Reshape => self.own(node.inputs[0]),
+            _ => self.constant_or_read(node.inputs[0]),
+        };
         let spatial = self.graph.values[node.inputs[0]].shape.len().saturating_sub(2);
         let from = &self.graph.values[node.inputs[0]].shape;
         let to: Vec<usize> = self.graph.values[node.output].shape.clone();
@@ -264,7 +268,8 @@ impl Exporter<'_> {
         }
         let integers: Vec<i32> = weights.integers.iter().map(|&q| q.into()).collect();
         let name = format!("{}_weights", self.graph.values[step.output].name);
-        Ok(self.writer.dequantized(&name, &shape, DataType::Int8, &integers, (axis, &weights.scales)))
+        let kind = if weights.bits == 4 { DataType::Int4 } else { DataType::Int8 };
+        Ok(self.writer.dequantized(&name, &shape, kind, &integers, (axis, &weights.scales)))
     }
 
     /// The name of the step's bias, `None` without one; `behind` are further axes.

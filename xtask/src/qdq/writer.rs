@@ -10,9 +10,9 @@ use still8_validation::onnx::pb::{AttributeProto, ModelProto, StringStringEntryP
 use crate::quantization::Quantization;
 
 /// The operator set that is written: the first with int8 per channel is 13, the last without other rules for Reduce 17;
-/// int16 needs 21.
+/// int16 and int4 need 21.
 const OPSET: i64 = 17;
-const OPSET_INT16: i64 = 21;
+const OPSET_OTHER_THAN_INT8: i64 = 21;
 
 /// A file under construction.
 pub struct Writer {
@@ -20,9 +20,9 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A file that holds int16 tensors or none.
-    pub fn new(name: &str, int16: bool) -> Self {
-        let opset = if int16 { OPSET_INT16 } else { OPSET };
+    /// A file that holds int16 or int4 tensors, or none.
+    pub fn new(name: &str, other_than_int8: bool) -> Self {
+        let opset = if other_than_int8 { OPSET_OTHER_THAN_INT8 } else { OPSET };
         Self { builder: ModelBuilder::new(opset).named(name) }
     }
 
@@ -71,8 +71,16 @@ impl Writer {
         let element = match kind {
             DataType::Int16 => Element::Int16,
             DataType::Int32 => Element::Int32,
-            // Four bits are a matter of packing.
-            DataType::Int8 | DataType::Int4 => Element::Int8,
+            DataType::Int8 => Element::Int8,
+            DataType::Int4 => {
+                let byte = |pair: &[i32]| {
+                    let nibble = |i: usize| pair.get(i).map_or(0, |&q| q as u8 & 15);
+                    nibble(1) << 4 | nibble(0)
+                };
+                let raw_data = data.chunks(2).map(byte).collect();
+                let packed = TensorProto { raw_data, ..tensor(name, Element::Int4, &shape) };
+                return self.add(|builder| builder.initializer(packed));
+            }
         };
         let initializer = TensorProto { int32_data: data.to_vec(), ..tensor(name, element, &shape) };
         self.add(|builder| builder.initializer(initializer));
@@ -172,7 +180,7 @@ impl Writer {
         let mut model = ModelProto::decode(self.builder.bytes().as_slice()).unwrap_or_default();
         model.metadata_props = metadata.iter().map(entry).collect();
         model.producer_name = "still8".to_owned();
-        if self.builder.opset >= OPSET_INT16 {
+        if self.builder.opset >= OPSET_OTHER_THAN_INT8 {
             model.ir_version = 10;
         }
         model.encode_to_vec()

@@ -23,10 +23,20 @@ impl Lowering<'_> {
         if self.scheme.wide.contains(&step.output) {
             return self.lower_wide(step, node);
         }
+        if self.narrowing(step, node)? {
+            return Ok(());
+        }
         for &input in &node.inputs {
             self.narrow(input)?;
         }
+        let differ = self.scheme.values.get(&node.inputs[0]) != self.scheme.values.get(&step.output);
         match &node.op {
+            Op::AveragePool { window, count_padding }
+                if differ && (*count_padding || window.padding == [0; 4]) =>
+            {
+                let activation = self.activation(step);
+                self.averaged(step, node, *window, activation)
+            }
             op if moves(op) && !matches!(op, Op::Concat { .. }) => {
                 self.requantizing(step, node, |lowering| lowering.lower_op(step, node))
             }
@@ -378,7 +388,7 @@ pub(super) fn pair(values: [usize; 2]) -> Lowers<[u16; 2]> {
     Ok([narrow(values[0])?, narrow(values[1])?])
 }
 
-fn conv_params(
+pub(super) fn conv_params(
     window: Window,
     groups: usize,
     (activation_min, activation_max): (i8, i8),

@@ -30,12 +30,6 @@ pub fn has_int16(graph: &Graph, step: &Fused) -> bool {
     }
 }
 
-/// The int16 quantization of a value that has this one in int8.
-pub fn widened(int8: Quantization) -> Quantization {
-    let (low, high) = int8.range();
-    Quantization::int16(low, high)
-}
-
 /// m and n whose quotient m ⁄ 2ⁿ is next to `scale`, with m below 2²⁴; see [`still8::wide`].
 fn record(scale: f64, bias: i64, bound: f64) -> Lowers<WideRecord> {
     if bound >= ACCUMULATOR_END {
@@ -63,7 +57,7 @@ fn record(scale: f64, bias: i64, bound: f64) -> Lowers<WideRecord> {
 impl Lowering<'_> {
     /// The int16 quantization of a value.
     fn wide_quantization(&self, value: ValueId) -> Quantization {
-        widened(self.quantization(value))
+        self.scheme.int16(value)
     }
 
     /// The step on int16, whose output is held in int16.
@@ -78,19 +72,7 @@ impl Lowering<'_> {
             Op::Reduce { reduction, axes } => self.mean16(step, node, *reduction, axes, activation),
             Op::Map(expression) => self.table16(step, node, |x| expression.apply(x)),
             Op::Clip { low, high } => self.table16(step, node, |x| x.max((*low).into()).min((*high).into())),
-            Op::Reshape => {
-                let input = node.inputs[0];
-                match self.placed16.get(&input).cloned() {
-                    Some(placed) => {
-                        self.placed16.insert(step.output, placed);
-                    }
-                    None => {
-                        let placed = self.placed(input)?;
-                        self.alias(step.output, placed.tensor, placed.layout);
-                    }
-                }
-                Ok(())
-            }
+            Op::Reshape => self.reshape16(step, node),
             op => Err(format!("{} has no form on int16", op.name())),
         }
     }
@@ -101,6 +83,53 @@ impl Lowering<'_> {
         step.clip.map_or((-i16::MAX, i16::MAX), |(low, high)| {
             (int16.quantize(low) as i16, int16.quantize(high) as i16)
         })
+    }
+
+    /// The same value, or in other steps where the source says so.
+    fn reshape16(&mut self, step: &Fused, node: &Node) -> Lowers {
+        let input = node.inputs[0];
+        let to = self.wide_quantization(step.output);
+        if let Some(Placed { tensor, layout }) = self.placed16.get(&input).cloned() {
+            let from = self.wide_quantization(input);
+            if from == to {
+                self.placed16.insert(step.output, Placed { tensor, layout });
+                return Ok(());
+            }
+            let scale = f64::from(from.scale) / f64::from(to.scale);
+            return self.convert16(step, node, record(scale, 0, 32768.0)?, (tensor, layout));
+        }
+        let Placed { tensor, layout } = self.placed(input)?;
+        let from = self.quantization(input);
+        if from == self.quantization(step.output) && !self.scheme.given16.contains_key(&step.output) {
+            self.alias(step.output, tensor, layout);
+            return Ok(());
+        }
+        let scale = f64::from(from.scale) / f64::from(to.scale);
+        self.convert16(step, node, record(scale, -i64::from(from.zero_point), 512.0)?, (tensor, layout))
+    }
+
+    fn convert16(
+        &mut self,
+        step: &Fused,
+        node: &Node,
+        record: WideRecord,
+        (tensor, layout): (usize, Layout),
+    ) -> Lowers {
+        let shape = self.network.tensors[tensor].shape;
+        self.emit16(step, node, (Kind::Convert(ConvertParams { record }), vec![tensor]), shape, layout)
+    }
+
+    /// Another shape of a value that is held in int16 alone, in int8: at once, not by way of the value's own int8.
+    pub(super) fn narrowing(&mut self, step: &Fused, node: &Node) -> Lowers<bool> {
+        let input = node.inputs[0];
+        if node.op != Op::Reshape || self.is_placed(input) {
+            return Ok(false);
+        }
+        let Some(Placed { tensor, layout }) = self.placed16.get(&input).cloned() else { return Ok(false) };
+        let from = self.wide_quantization(input);
+        let name = node.name.split(';').next().unwrap_or_default().to_owned();
+        self.narrowed(from, step.output, (tensor, layout), name, true)?;
+        Ok(true)
     }
 
     /// The value in int16 and in `layout`; the tensor has `shape`.
@@ -131,18 +160,18 @@ impl Lowering<'_> {
         }
         let Some(Placed { tensor, layout }) = self.placed16.get(&value).cloned() else { return Ok(()) };
         let name = format!("{}/int8", self.graph.values[value].name);
-        self.narrowed(value, tensor, layout, name, false)
+        self.narrowed(self.wide_quantization(value), value, (tensor, layout), name, false)
     }
 
     fn narrowed(
         &mut self,
+        from: Quantization,
         value: ValueId,
-        tensor: usize,
-        layout: Layout,
+        (tensor, layout): (usize, Layout),
         name: String,
         computes: bool,
     ) -> Lowers {
-        let (from, to) = (self.wide_quantization(value), self.quantization(value));
+        let to = self.quantization(value);
         let scale = f64::from(from.scale) / f64::from(to.scale);
         let params = ConvertParams { record: record(scale, 0, 32768.0)? };
         let shape = self.network.tensors[tensor].shape;
@@ -167,7 +196,8 @@ impl Lowering<'_> {
         let of = (!self.apart).then(|| (step.output, layout.clone()));
         self.push(name.clone(), kind, inputs, output, of);
         if self.apart {
-            return self.narrowed(step.output, output, layout, name, true);
+            let from = self.wide_quantization(step.output);
+            return self.narrowed(from, step.output, (output, layout), name, true);
         }
         self.placed16.insert(step.output, Placed { tensor: output, layout });
         Ok(())

@@ -10,6 +10,7 @@ pub mod isolate;
 mod layout;
 pub(crate) mod lower;
 mod lower_arithmetic;
+mod lower_average;
 mod lower_movement;
 mod lower_ops;
 pub(crate) mod lower_wide;
@@ -300,6 +301,7 @@ impl Source {
             Some(file) => self.observe_file(file, &values, (settings, progress))?,
             None => self.observe(data, 0..samples, &values, (settings, progress))?,
         };
+        warnings.extend(self.constants(&values, &observed));
         let extremes =
             |input: ValueId| values.iter().position(|&value| value == input).map(|i| observed[i].extremes());
         let fixed = self.fixed_ranges(&settings.input_ranges, extremes, &mut warnings)?;
@@ -319,6 +321,7 @@ impl Source {
             }
         };
         let scheme = scheme(&observed, calibration.method, &mut warnings)?;
+        warnings.extend(scheme.held_in_int8(graph, &steps));
         let mut refined = Refined { original: graph, graph: graph.clone(), steps: &steps, scheme };
         let recovery = self.recover(&mut refined, &trials, data, &fit, &on_held, progress)?;
         let Refined { graph, scheme, .. } = refined;

@@ -10,6 +10,9 @@ use crate::calibrate::{self, Histogram, cache};
 use crate::float::FloatRunner;
 use crate::graph::ValueId;
 
+/// Constant values that a warning names.
+const CONSTANTS_NAMED: usize = 5;
+
 impl Source {
     /// Histograms of `values` over some samples.
     pub(super) fn observe(
@@ -42,6 +45,27 @@ impl Source {
         };
         let key = || Ok(files::sha256_file(file.path())?.into_bytes());
         self.observed(values, (settings, progress), key, file.samples(), run)
+    }
+
+    /// A warning of the values that were one number other than 0 on all samples, where the file does not say what they mean.
+    pub(super) fn constants(&self, values: &[ValueId], observed: &[Histogram]) -> Option<String> {
+        let graph = &self.imported.graph;
+        let found: Vec<String> = values
+            .iter()
+            .zip(observed)
+            .filter(|(value, _)| graph.values[**value].given.is_none())
+            .filter_map(|(&value, seen)| {
+                Some(format!("`{}` ({})", graph.values[value].name, seen.constant()?))
+            })
+            .collect();
+        let more = found.len().saturating_sub(CONSTANTS_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!found.is_empty()).then(|| {
+            format!(
+                "the same number on all calibration data, so that their ranges say nothing of other data: {}{more}",
+                found[..found.len().min(CONSTANTS_NAMED)].join(", ")
+            )
+        })
     }
 
     /// Histograms out of the cache, or of `samples` samples, which `run` computes and `key` hashes.

@@ -95,7 +95,7 @@ pub fn assign(
                 let bounds = |range: Range, &x: &f32| (range.0.min(x), range.1.max(x));
                 let (low, high) = contents.iter().fold((0.0, 0.0), bounds);
                 let given = match graph.values[input].given {
-                    Some(Given::Activation(given)) => given,
+                    Some(Given::Activation(given)) => given.in_int8(),
                     _ => Quantization::int8(low, high),
                 };
                 params.insert(input, given);
@@ -191,7 +191,7 @@ struct Groups {
 impl Groups {
     fn of(graph: &Graph, steps: &[Fused]) -> Self {
         let given = graph.values.iter().map(|value| match value.given {
-            Some(Given::Activation(given)) => Some(given),
+            Some(Given::Activation(given)) => Some(given.in_int8()),
             _ => None,
         });
         let mut groups = Self { parent: (0..graph.values.len()).collect(), given: given.collect() };

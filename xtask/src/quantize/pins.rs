@@ -19,7 +19,7 @@ pub fn layer_name<'g>(graph: &'g Graph, step: &Fused) -> &'g str {
 }
 
 /// Whether the step can have weights of four bits.
-fn has_int4(graph: &Graph, step: &Fused) -> bool {
+pub(super) fn has_int4(graph: &Graph, step: &Fused) -> bool {
     let node = &graph.nodes[step.node];
     let grouped = match node.op {
         Op::Conv { groups, .. } => groups > 1 && groups != graph.values[node.inputs[0]].shape[1],

@@ -4,11 +4,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use still8::format::DataType;
 use still8_validation::recipe::Precision;
 use still8_validation::{Failure, Result};
 
 use super::channel;
 use super::fuse::Fused;
+use super::lower_wide::has_int16;
+use super::pins::has_int4;
 use crate::graph::{Given, Graph, Node, Op, ValueId};
 use crate::quantization::Quantization;
 
@@ -19,8 +22,10 @@ pub struct Scheme {
     pub values: HashMap<ValueId, Quantization>,
     /// Of every node with weights, by the value that its step produces.
     pub weights: HashMap<ValueId, Weights>,
-    /// Outputs of the steps that run on int16, over the range of their int8 quantization.
+    /// Outputs of the steps that run on int16.
     pub wide: HashSet<ValueId>,
+    /// The int16 quantizations that the source file gives; others are over the range of the value's int8 one.
+    pub given16: HashMap<ValueId, Quantization>,
 }
 
 /// Integer weights of one node.
@@ -113,22 +118,37 @@ impl Scheme {
         precisions: &HashMap<ValueId, Precision>,
     ) -> Result<Self> {
         let wide = precisions.iter().filter(|(_, precision)| **precision == Precision::Int16);
-        let mut scheme =
-            Self { values, weights: HashMap::new(), wide: wide.map(|(&value, _)| value).collect() };
+        let int16 = graph.values.iter().enumerate().filter_map(|(value, held)| match held.given {
+            Some(Given::Activation(given)) if given.dtype == DataType::Int16 => Some((value, given)),
+            _ => None,
+        });
+        let mut scheme = Self {
+            values,
+            weights: HashMap::new(),
+            wide: wide.map(|(&value, _)| value).collect(),
+            given16: int16.collect(),
+        };
+        // What is rounded to int16 in another shape was computed for that.
+        for step in steps.iter().rev() {
+            let Node { op, inputs, .. } = &graph.nodes[step.node];
+            if *op == Op::Reshape
+                && graph.values[inputs[0]].given.is_none()
+                && let Some(&given) = scheme.given16.get(&step.output)
+            {
+                scheme.given16.entry(inputs[0]).or_insert(given);
+            }
+        }
         for step in steps {
             let node = &graph.nodes[step.node];
-            // Another shape is the same value.
-            if node.op == Op::Reshape
-                && scheme.wide.contains(&node.inputs[0])
-                && scheme.values.get(&node.inputs[0]) == scheme.values.get(&step.output)
-            {
+            if node.op == Op::Reshape {
+                scheme.reshape(graph, node.inputs[0], step.output);
+            } else if scheme.given16.contains_key(&step.output) && has_int16(graph, step) {
                 scheme.wide.insert(step.output);
             }
             if !matches!(node.op, Op::Conv { .. } | Op::MatMul | Op::ScaleOffset) {
                 continue;
             }
-            let bits = if precisions.get(&step.output) == Some(&Precision::Int4) { 4 } else { 8 };
-            let weights = scheme.nearest(graph, step, bits).ok_or_else(|| {
+            let weights = scheme.nearest(graph, step, precisions.get(&step.output)).ok_or_else(|| {
                 Failure::Unsupported(format!(
                     "node `{}` ({}): its weights and its bias must be constants",
                     node.name,
@@ -140,8 +160,48 @@ impl Scheme {
         Ok(scheme)
     }
 
+    /// Another shape is the same value, in as many bits, unless the source gives either integers of its own.
+    fn reshape(&mut self, graph: &Graph, input: ValueId, output: ValueId) {
+        let given = graph.values[output].given.is_some();
+        let same = self.values.get(&input) == self.values.get(&output);
+        let int16 = self.given16.contains_key(&output);
+        let narrow = graph.values[input].given.is_some() && !self.given16.contains_key(&input);
+        if self.wide.contains(&input) && (int16 || !given && same) || int16 && narrow {
+            self.wide.insert(output);
+            if let Some(&given) = self.given16.get(&input).filter(|_| !int16) {
+                self.given16.insert(output, given);
+            }
+        }
+    }
+
+    /// A warning of the values that the source holds in int16 and a plan cannot, `None` where there are none.
+    pub fn held_in_int8(&self, graph: &Graph, steps: &[Fused]) -> Option<String> {
+        let inputs = graph.inputs.iter().map(|&input| (input, "input"));
+        let computed = steps.iter().map(|step| (step.output, graph.nodes[step.node].op.name()));
+        let held: Vec<String> = inputs
+            .chain(computed)
+            .filter(|(value, _)| self.given16.contains_key(value) && !self.wide.contains(value))
+            .map(|(value, what)| format!("`{}` ({what})", graph.values[value].name))
+            .collect();
+        (!held.is_empty()).then(|| {
+            format!(
+                "int16 in the file, but without a form on int16 in a plan, and so held in int8 over the same range: {}",
+                held.join(", ")
+            )
+        })
+    }
+
+    /// The int16 quantization of a value.
+    pub fn int16(&self, value: ValueId) -> Quantization {
+        let over_int8 = || {
+            let (low, high) = self.values[&value].range();
+            Quantization::int16(low, high)
+        };
+        self.given16.get(&value).copied().unwrap_or_else(over_int8)
+    }
+
     /// The step's weights, rounded to nearest; `None` where they are not constant.
-    fn nearest(&self, graph: &Graph, step: &Fused, bits: u8) -> Option<Weights> {
+    fn nearest(&self, graph: &Graph, step: &Fused, precision: Option<&Precision>) -> Option<Weights> {
         let node = &graph.nodes[step.node];
         let channels = Channels::of(graph, node)?;
         let &value = node.inputs.get(1)?;
@@ -152,15 +212,21 @@ impl Scheme {
         };
         let (input, output) = (self.values.get(node.inputs.first()?)?, self.values.get(&step.output)?);
         let given = match &graph.values[value].given {
-            Some(Given::Weights(scales)) if scales.len() == channels.count => Some(scales),
+            Some(Given::Weights { bits, scales }) if scales.len() == channels.count => Some((*bits, scales)),
             _ => None,
+        };
+        let bits = match (precision, given) {
+            (Some(Precision::Int4), _) => 4,
+            // What fits four bits fits eight.
+            (None, Some((4, _))) if has_int4(graph, step) => 4,
+            _ => 8,
         };
         let mut weights = Weights { bits, scales: vec![], integers: vec![0; floats.len()] };
         for c in 0..channels.count {
             let row = channels.gather(&floats, c);
             let bias = bias.map_or(0.0, |bias| bias[c]);
             let scale = match given {
-                Some(scales) => scales[c],
+                Some((_, scales)) => scales[c],
                 None => channel::scale(&row, bias, bits, input, output),
             };
             for (i, q) in channel::round(&row, scale, bits).into_iter().enumerate() {

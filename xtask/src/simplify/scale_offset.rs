@@ -132,12 +132,12 @@ fn coefficients(graph: &Graph, node: &Node) -> Option<(ArrayD<f64>, ArrayD<f64>)
 /// The scales that the source gives to `weights`, of output channels that are multiplied by `factors`: the integers stay as
 /// they are, but for their sign.
 fn scaled(graph: &Graph, weights: ValueId, factors: &ArrayD<f64>) -> Option<Given> {
-    let Some(Given::Weights(scales)) = &graph.values[weights].given else {
+    let Some(Given::Weights { bits, scales }) = &graph.values[weights].given else {
         return None;
     };
     let scales: Vec<f32> =
         scales.iter().zip(factors).map(|(&scale, factor)| (f64::from(scale) * factor.abs()) as f32).collect();
-    scales.iter().all(|scale| scale.is_normal()).then_some(Given::Weights(scales))
+    scales.iter().all(|scale| scale.is_normal()).then_some(Given::Weights { bits: *bits, scales })
 }
 
 /// Scales one output's weights by input channel, from channel `first` on, and returns Σ weight · offset.

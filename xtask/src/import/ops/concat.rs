@@ -2,13 +2,18 @@
 
 use still8_validation::Result;
 
-use crate::graph::Op;
+use crate::graph::{Op, ValueId};
 use crate::import::call::{Call, bad};
 use crate::import::shapes;
 
 /// Joins all inputs along an axis.
 pub fn concat(call: &mut Call<'_>) -> Result<()> {
     let inputs = (0..call.node.input.len()).map(|i| call.activation(i)).collect::<Result<Vec<_>>>()?;
+    joined(call, inputs)
+}
+
+/// The node's output out of these values.
+pub(super) fn joined(call: &mut Call<'_>, inputs: Vec<ValueId>) -> Result<()> {
     let Some(&first) = inputs.first() else {
         return bad("it has no input");
     };

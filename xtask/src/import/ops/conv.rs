@@ -32,32 +32,39 @@ pub(super) fn convolve(
     bias: Option<ArrayD<f32>>,
 ) -> Result<()> {
     let x = call.activation(0)?;
-    let shape = call.shape(x);
-    let (&[n, c_in, ref spatial @ ..], &[c_out, per_group, ref kernel @ ..]) =
-        (shape.as_slice(), weights.shape())
-    else {
-        return bad(format!("input of shape {shape:?} and weights of shape {:?}", weights.shape()));
+    let (op, output) = geometry(call, &call.shape(x), weights.shape())?;
+    let c_out = output[1];
+    if bias.as_ref().is_some_and(|bias| bias.shape() != [c_out]) {
+        return bad(format!("the bias is not one number for each of {c_out} output channels"));
+    }
+    let mut inputs = vec![x, call.add_weights(at, weights, given)];
+    inputs.extend(bias.map(|bias| call.add_vector("bias", bias.into_iter().collect())));
+    call.emit(op, inputs, output)
+}
+
+/// The operator by the node's attributes, and the output's shape.
+pub(in crate::import) fn geometry(
+    call: &Call<'_>,
+    shape: &[usize],
+    weights: &[usize],
+) -> Result<(Op, Vec<usize>)> {
+    let (&[n, c_in, ref spatial @ ..], &[c_out, per_group, ref kernel @ ..]) = (shape, weights) else {
+        return bad(format!("input of shape {shape:?} and weights of shape {weights:?}"));
     };
     if spatial.len() > 2 {
         return refuse(format!("{} spatial axes; one or two are supported", spatial.len()));
     }
     if spatial.is_empty() || kernel.len() != spatial.len() {
-        return bad(format!("input of shape {shape:?} and weights of shape {:?}", weights.shape()));
+        return bad(format!("input of shape {shape:?} and weights of shape {weights:?}"));
     }
     if call.ints("kernel_shape")?.is_some() && kernel_shape(call)? != kernel {
-        return bad(format!("attribute kernel_shape does not fit weights of shape {:?}", weights.shape()));
+        return bad(format!("attribute kernel_shape does not fit weights of shape {weights:?}"));
     }
     let groups = sizes(&[call.int("group")?.unwrap_or(1)], "attribute group")?[0];
     if groups == 0 || per_group.checked_mul(groups) != Some(c_in) || c_out % groups != 0 {
         let channels = "input channels and weights of shape";
-        return bad(format!("{c_in} {channels} {:?} in {groups} groups", weights.shape()));
-    }
-    if bias.as_ref().is_some_and(|bias| bias.shape() != [c_out]) {
-        return bad(format!("the bias is not one number for each of {c_out} output channels"));
+        return bad(format!("{c_in} {channels} {weights:?} in {groups} groups"));
     }
     let (window, out) = window(call, kernel, spatial)?;
-    let output = [vec![n, c_out], out].concat();
-    let mut inputs = vec![x, call.add_weights(at, weights, given)];
-    inputs.extend(bias.map(|bias| call.add_vector("bias", bias.into_iter().collect())));
-    call.emit(Op::Conv { window, groups }, inputs, output)
+    Ok((Op::Conv { window, groups }, [vec![n, c_out], out].concat()))
 }

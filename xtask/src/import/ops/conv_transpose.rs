@@ -100,10 +100,11 @@ pub fn conv_transpose(call: &mut Call<'_>) -> Result<()> {
         whole.remove(2);
     }
     let Ok(contents) = contents.into_shape_with_order(IxDyn(&whole)) else { return bad("its weights") };
-    // Each phase of a channel has the channel's scale.
-    let given = call.given_weights(1, 1, per_group).filter(|_| groups == 1).map(|given| match given {
-        Given::Weights(scales) => {
-            Given::Weights(scales.iter().flat_map(|&scale| vec![scale; count]).collect())
+    // Each phase of a channel has the channel's scale; scales lie along the channels of a group.
+    let given = call.given_weights(1, 1, per_group).map(|given| match given {
+        Given::Weights { bits, scales } => {
+            let of_channel = |o: usize| vec![scales[o % per_group]; count];
+            Given::Weights { bits, scales: (0..c_out).flat_map(of_channel).collect() }
         }
         other => other,
     });

@@ -54,5 +54,6 @@ pub fn arg_max(call: &mut Call<'_>) -> Result<()> {
     } else {
         shape[axis] = 1;
     }
-    call.emit(Op::ArgMax { axis, last }, vec![x], shape)
+    call.emit(Op::ArgMax { axis, last }, vec![x], shape)?;
+    call.made_floats()
 }

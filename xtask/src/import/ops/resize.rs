@@ -5,20 +5,22 @@ use still8_validation::Result;
 use super::movement::{Picks, bounded, emit_picked};
 use crate::graph::{Op, Tap};
 use crate::import::call::{Call, bad, refuse};
+use crate::import::scope::Operand;
 use crate::import::shapes;
 
 /// Where an output element lies in the input.
 struct Coordinates {
     mode: String,
-    size_in: f64,
-    size_out: f64,
-    scale: f64,
+    size_in: f32,
+    size_out: f32,
+    scale: f32,
 }
 
 impl Coordinates {
-    /// The place of output element `i`, in elements of the input.
-    fn of(&self, i: usize) -> Result<f64> {
-        let i = i as f64;
+    /// The place of output element `i`, in elements of the input. In float32, as engines have it: half way between two
+    /// neighbours the last bit decides.
+    fn of(&self, i: usize) -> Result<f32> {
+        let i = i as f32;
         let half = (i + 0.5) / self.scale - 0.5;
         Ok(match self.mode.as_str() {
             "half_pixel" => half,
@@ -65,13 +67,13 @@ pub fn resize(call: &mut Call<'_>) -> Result<()> {
     let mut out = shape.clone();
     let mut resized: Vec<(usize, Coordinates)> = Vec::new();
     for (i, &axis) in axes.iter().enumerate() {
-        let size_in = shape[axis] as f64;
+        let size_in = shape[axis] as f32;
         let (size_out, scale) = match (&scales, &sizes) {
-            (Some(scales), _) => ((size_in * f64::from(scales[i])).floor(), f64::from(scales[i])),
-            (None, Some(sizes)) => (sizes[i] as f64, sizes[i] as f64 / size_in),
+            (Some(scales), _) => ((size_in * scales[i]).floor(), scales[i]),
+            (None, Some(sizes)) => (sizes[i] as f32, sizes[i] as f32 / size_in),
             (None, None) => return bad("neither scales nor sizes are given"),
         };
-        if !(scale > 0.0 && (1.0..f64::from(1 << 24)).contains(&size_out)) {
+        if !(scale > 0.0 && (1.0..(1 << 24) as f32).contains(&size_out)) {
             return bad(format!("axis {axis} of {size_in} elements cannot become {size_out}"));
         }
         out[axis] = size_out as usize;
@@ -139,15 +141,20 @@ fn linear(call: &mut Call<'_>, x: usize, out: &[usize], resized: &[(usize, Coord
         };
         let last = shape[axis] - 1;
         let tap = |i| {
-            let place = coordinates.of(i)?.clamp(0.0, last as f64);
+            let place = coordinates.of(i)?.clamp(0.0, last as f32);
             let low = place.floor() as usize;
-            Ok(Tap { low, high: (low + 1).min(last), fraction: (place - place.floor()) as f32 })
+            Ok(Tap { low, high: (low + 1).min(last), fraction: place - place.floor() })
         };
         (0..out[axis]).map(tap).collect()
     };
     let axes: Vec<usize> = resized.iter().map(|(axis, _)| *axis).collect();
     if resized.is_empty() {
         return call.emit(Op::Reshape, vec![x], shape);
+    }
+    if let Some(Operand::Integers(_)) = call.operand(0) {
+        return refuse(
+            "linear interpolation of integers is rounded otherwise by every engine; put it between DequantizeLinear and QuantizeLinear",
+        );
     }
     let none = || vec![Tap { low: 0, high: 0, fraction: 0.0 }];
     match rank {
