@@ -115,6 +115,7 @@ impl Ended {
     }
 
     /// That object, where it is the report of `quantize`.
+    #[allow(dead_code, reason = "not every test file quantizes")]
     pub fn report(&self) -> serde_json::Value {
         self.object(xtask::report::SCHEMA)
     }
