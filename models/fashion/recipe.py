@@ -2,6 +2,7 @@
 
     python3 models/fashion/recipe.py train   # everything that is committed here (needs ../requirements.txt)
     python3 models/fashion/recipe.py full    # full.npz, the whole test set (needs numpy only)
+    python3 models/fashion/recipe.py data    # what `cargo xtask distill` reads (needs numpy only)
 
 The data come from the Debian package `dataset-fashion-mnist`; `--data DIR` names another folder with the same four files.
 """
@@ -167,15 +168,31 @@ def full(data):
     return common.save_npz(HERE / "full.npz", x, y)
 
 
+def data_files(data):
+    """Writes what `distill` reads: train.npz, holdout.npz, and the small quick.npz, which ships."""
+    x, y = load(data, "train")
+    print("train.npz", common.save_npz(HERE / "train.npz", x[:-HELD_OUT], y[:-HELD_OUT]))
+    print("holdout.npz", common.save_npz(HERE / "holdout.npz", x[-HELD_OUT:], y[-HELD_OUT:]))
+    # Of the training images, those that the quantizer is not calibrated with.
+    rows = [row.tobytes() for row in x[:-HELD_OUT].astype(np.float16)]
+    known = {row.tobytes() for row in np.load(HERE / "calibration.npz")["x"]}
+    free = np.array([i for i, row in enumerate(rows) if row not in known])
+    quick = free[common.balanced(y[free], 3_000, SEED)]
+    print("quick.npz", common.save_npz(HERE / "quick.npz", x[quick], y[quick]))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["train", "distill", "export", "full"],
-                        help="train: all of it; distill, export: go on from the weights in --work")
+    parser.add_argument("step", choices=["train", "distill", "export", "full", "data"],
+                        help="data: what cargo xtask distill reads; train: all of it; distill, export: go on from the weights in --work")
     parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--work", type=pathlib.Path, help="where the trained weights are kept (default: a temporary folder)")
     options = parser.parse_args()
     if options.step == "full":
         print("full.npz", full(options.data))
+        return
+    if options.step == "data":
+        data_files(options.data)
         return
     common.run_steps(options.step, options.work, [
         ("train", lambda work: train(options.data, work)),

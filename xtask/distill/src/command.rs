@@ -22,7 +22,7 @@ use crate::train::Epoch;
 /// Options of the command.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// The model's folder, whose model.toml has a table [distill].
+    /// The model's folder, whose model.toml has a table `distill`.
     pub model: PathBuf,
     /// A few minutes on the data that `distill.quick` names; the student goes to --out, the folder stays as it is.
     #[arg(long)]
