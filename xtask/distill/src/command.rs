@@ -7,7 +7,7 @@ use still8::format::Family;
 use still8_validation::model::FILE_NAME;
 use still8_validation::validate as validation;
 use still8_validation::{Failure, Result, files};
-use xtask::commands::{target_dir, validate};
+use xtask::commands::validate;
 use xtask::console::Console;
 use xtask::engine::Place;
 
@@ -92,14 +92,11 @@ pub struct Report {
 pub fn run(options: &Options, console: Console) -> Result<Report> {
     let mut bench = Bench::open(&options.model, options.quick, !options.teacher, console)?;
     let name = bench.model.recipe().name.clone();
-    let suffix = match (options.quick, options.labels_only) {
-        _ if options.teacher => "-teacher",
-        (true, true) => "-quick-labels",
-        (true, false) => "-quick",
-        (false, true) => "-labels",
-        (false, false) => "",
+    let teaching = if options.labels_only { Teaching::Labels } else { Teaching::Distilled };
+    let work = match options.teacher {
+        true => bench.work.join("teacher"),
+        false => bench.folder(teaching, bench.config.seed),
     };
-    let work = target_dir().join("distill").join(format!("{name}{suffix}"));
     let lineage = lineage(&bench);
     lineage.iter().for_each(|line| console.say(line));
     let page = options.report.clone().unwrap_or_else(|| work.join("report.html"));
@@ -121,7 +118,7 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     if options.teacher {
         train_teacher(&mut bench, options, &work, &mut report)?;
     } else if let Some(seeds) = options.compare {
-        report.comparison = Some(compare::compare(&bench, seeds, &work.join("compare"), console)?);
+        report.comparison = Some(compare::compare(&bench, seeds, console)?);
     } else {
         if let Some(budget) = options.budget {
             let board = options.board.as_deref().map(search::board).transpose()?;
@@ -131,7 +128,7 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
             report.student = student.describe();
             (bench.config.student, report.tried) = (student, Some(tried));
         }
-        teach(&bench, options, &work, suffix.is_empty(), &mut report, console)?;
+        teach(&bench, options, (teaching, &work), &mut report, console)?;
     }
     let html = page::html(&report);
     files::write_atomically(&report.page, |file| file.write_all(html.as_bytes()))?;
@@ -161,13 +158,7 @@ fn train_teacher(bench: &mut Bench, options: &Options, work: &Path, report: &mut
     bench.config.quantization = None;
     forget(options, work);
     let trained = bench.train(&course.student, Teaching::Labels, Some(work), bench.config.seed)?;
-    let metadata = metadata(bench);
-    let metadata: Vec<(&str, &str)> = metadata
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .filter(|(key, _)| !key.contains("teacher"))
-        .collect();
-    let bytes = bench.onnx(&trained.float, &metadata);
+    let bytes = bench.onnx(&trained.float, &metadata(bench, Teaching::Labels));
     files::write_atomically(&path, |file| file.write_all(&bytes))?;
     edit(&file, &file, |document| state(&mut document["teacher"], &path, &trained.float))?;
     report.student = course.student.describe();
@@ -180,19 +171,17 @@ fn train_teacher(bench: &mut Bench, options: &Options, work: &Path, report: &mut
 fn teach(
     bench: &Bench,
     options: &Options,
-    work: &Path,
-    shipped: bool,
+    (teaching, work): (Teaching, &Path),
     report: &mut Report,
     console: Console,
 ) -> Result<()> {
     forget(options, work);
-    let teaching = if options.labels_only { Teaching::Labels } else { Teaching::Distilled };
-    let in_place = options.out.is_none() && shipped;
+    let in_place = options.out.is_none() && !options.quick && teaching == Teaching::Distilled;
     let home = if in_place { bench.model.folder() } else { work };
     let out = options.out.as_deref().unwrap_or(home);
     let trained = bench.train(&bench.config.student, teaching, Some(work), bench.config.seed)?;
     let (folder, onnx, quantized) =
-        write_student(bench, (&trained.float, trained.quantized.as_ref()), out, in_place)?;
+        write_student(bench, teaching, (&trained.float, trained.quantized.as_ref()), out, in_place)?;
     (report.onnx, report.quantized) = (Some(onnx), quantized);
     (report.parameters, report.macs) = (trained.float.parameters(), trained.float.macs());
     report.log = trained.log;
@@ -218,7 +207,7 @@ fn lineage(bench: &Bench) -> Vec<String> {
 }
 
 /// What the student's files say of where they came from.
-fn metadata(bench: &Bench) -> Vec<(String, String)> {
+fn metadata(bench: &Bench, teaching: Teaching) -> Vec<(String, String)> {
     let recipe = bench.model.recipe();
     let table = recipe.distill.as_ref().map(ToString::to_string).unwrap_or_default();
     let mut entries = vec![
@@ -226,14 +215,12 @@ fn metadata(bench: &Bench) -> Vec<(String, String)> {
         ("seed", bench.config.seed.to_string()),
         ("recipe_sha256", files::sha256_hex(table.as_bytes())),
     ];
-    if let Some(teacher) = &recipe.teacher {
+    if let (Some(teacher), Teaching::Distilled) = (&recipe.teacher, teaching) {
         entries.push(("teacher_sha256", teacher.sha256.as_str().to_owned()));
         entries.push(("teacher_licence", teacher.licence.clone()));
         entries.push(("teacher_permits", teacher.permits_distillation.clone().unwrap_or_default()));
     }
-    if let Some(train) = &recipe.data.train {
-        entries.push(("train_sha256", train.sha256.as_str().to_owned()));
-    }
+    entries.push(("train_sha256", bench.train_sha256.clone()));
     let source = |source: &still8_validation::recipe::Source| {
         let date = source.date.as_deref().map_or_else(String::new, |date| format!(", {date}"));
         format!("{}{date} ({})", source.name, source.licence)
@@ -246,13 +233,12 @@ fn metadata(bench: &Bench) -> Vec<(String, String)> {
 /// folder and both files.
 pub(crate) fn write_student(
     bench: &Bench,
+    teaching: Teaching,
     (float, quantized): (&Net, Option<&Net>),
     out: &Path,
     in_place: bool,
 ) -> Result<(PathBuf, PathBuf, Option<PathBuf>)> {
-    let metadata = metadata(bench);
-    let metadata: Vec<(&str, &str)> =
-        metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let metadata = metadata(bench, teaching);
     let write = |name: &str, net: &Net| {
         let path = out.join(name);
         let bytes = bench.onnx(net, &metadata);
@@ -289,6 +275,9 @@ fn settle(
             document["distill"]["student"]["width"] = toml_edit::value(width as i64);
             document["distill"]["student"]["depth"] = toml_edit::value(depth as i64);
         }
+        if let Some(limits) = &bench.quick_thresholds {
+            document["thresholds"] = parsed(&from, &limits.to_string())?.into_item();
+        }
         let absolute = |item: Option<&mut toml_edit::Item>| {
             let Some(file) = item.and_then(|item| item.get_mut("file")).filter(|_| !in_place) else { return };
             if let Some(name) = file.as_str() {
@@ -297,7 +286,8 @@ fn settle(
         };
         absolute(document.get_mut("teacher"));
         for kind in ["calibration", "test", "full", "train", "holdout"] {
-            absolute(document["data"].get_mut(kind));
+            // Asking an item for what it has not would add it.
+            absolute(document["data"].as_table_like_mut().and_then(|data| data.get_mut(kind)));
         }
         Ok(())
     })
@@ -319,9 +309,13 @@ fn edit(
 ) -> Result<()> {
     let text = files::read(from)?;
     let text = String::from_utf8_lossy(&text);
-    let mut document = text.parse().map_err(|error: toml_edit::TomlError| Failure::data(from, error))?;
+    let mut document = parsed(from, &text)?;
     change(&mut document)?;
     files::write_atomically(to, |file| file.write_all(document.to_string().as_bytes()))
+}
+
+fn parsed(file: &Path, text: &str) -> Result<toml_edit::DocumentMut> {
+    text.parse().map_err(|error: toml_edit::TomlError| Failure::data(file, error))
 }
 
 /// Teacher, float and int8 student on the shipped test data.

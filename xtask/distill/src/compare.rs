@@ -1,7 +1,5 @@
 //! What distilling is worth: the same student on labels alone, distilled, and distilled with the quantization in the loop.
 
-use std::path::Path;
-
 use serde::Serialize;
 use still8_validation::Result;
 use xtask::console::{Console, percent, table};
@@ -22,25 +20,28 @@ pub struct Row {
     pub int8: Option<f64>,
 }
 
-/// The three ways, for seeds from the recipe's on; measured on the shipped test data. Files go to `folder`.
+/// The three ways, for seeds from the recipe's on; measured on the shipped test data. Trainings that were made before are
+/// not made again.
 ///
 /// # Errors
 /// Those of training and validation.
-pub fn compare(bench: &Bench, seeds: u64, folder: &Path, console: Console) -> Result<Vec<Row>> {
+pub fn compare(bench: &Bench, seeds: u64, console: Console) -> Result<Vec<Row>> {
     let quiet = Console { quiet: true, ..console };
     let mut rows = Vec::new();
     for seed in (0..seeds).map(|i| bench.config.seed + i) {
         for teaching in [Teaching::Labels, Teaching::Distilled] {
-            console.say(format!("seed {seed}: {}", name(teaching)));
-            let trained = bench.train(&bench.config.student, teaching, None, seed)?;
+            console.say(format!("seed {seed}: {}", teaching.name()));
+            let folder = bench.folder(teaching, seed);
+            let trained = bench.train(&bench.config.student, teaching, Some(&folder), seed)?;
             let mut measure = |name: &'static str, float, quantized| -> Result<()> {
-                let (folder, ..) = write_student(bench, (float, quantized), &folder.join(name), false)?;
+                let out = folder.join("compare").join(name);
+                let (folder, ..) = write_student(bench, teaching, (float, quantized), &out, false)?;
                 let report = validated(&folder, quiet)?;
                 let float = report.float.as_ref().and_then(|score| score.accuracy);
                 rows.push(Row { teaching: name, seed, float, int8: report.int8.accuracy });
                 Ok(())
             };
-            measure(name(teaching), &trained.before, None)?;
+            measure(teaching.name(), &trained.before, None)?;
             if teaching == Teaching::Distilled && trained.quantized.is_some() {
                 measure("quantization-aware", &trained.float, trained.quantized.as_ref())?;
             }
@@ -48,13 +49,6 @@ pub fn compare(bench: &Bench, seeds: u64, folder: &Path, console: Console) -> Re
     }
     console.say(render(&rows));
     Ok(rows)
-}
-
-fn name(teaching: Teaching) -> &'static str {
-    match teaching {
-        Teaching::Labels => "labels",
-        Teaching::Distilled => "distilled",
-    }
 }
 
 /// Means over seeds, with the smallest and the largest.

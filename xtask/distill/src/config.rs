@@ -132,6 +132,8 @@ pub struct Quick {
     pub quantization_epochs: Option<usize>,
     /// Views.
     pub views: Option<usize>,
+    /// What `validate` judges such a student by, in the place of `[thresholds]`.
+    pub thresholds: Option<toml::Table>,
 }
 
 fn one() -> u64 {

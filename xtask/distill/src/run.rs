@@ -1,5 +1,6 @@
 //! The command: teacher and data in, student out, with what was measured on the way.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -44,6 +45,12 @@ pub struct Bench {
     teacher: Option<Teacher>,
     answers: Vec<Answers>,
     holdout_answers: Option<Answers>,
+    /// Hash of the file of training samples.
+    pub train_sha256: String,
+    /// Limits that a student of `--quick` is judged by.
+    pub quick_thresholds: Option<toml::Table>,
+    /// Folder of checkpoints, logs and, where they do not go to the model's own, students.
+    pub work: PathBuf,
     console: Console,
 }
 
@@ -51,10 +58,20 @@ pub struct Bench {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Teaching {
-    /// On labels alone.
+    /// On labels alone, in float: what distilling is compared with.
     Labels,
-    /// By the teacher.
+    /// By the teacher, then with fake quantization where the recipe says so.
     Distilled,
+}
+
+impl Teaching {
+    /// In reports, and in names of folders.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Labels => "labels",
+            Self::Distilled => "distilled",
+        }
+    }
 }
 
 /// A trained student.
@@ -88,9 +105,15 @@ impl Bench {
         let config = if quick { config.quick() } else { config };
         permitted(&file, recipe)?;
         let (shape, order) = geometry(&recipe.input.shape, config.layout)?;
-        let data = match &config.quick.data {
-            Some(short) if quick => Dataset::load(&model.folder().join(short), &[model.input()])?,
-            _ => model.dataset(DataKind::Train)?,
+        let (data, train_sha256) = match (&config.quick.data, &recipe.data.train) {
+            (Some(short), _) if quick => {
+                let path = model.folder().join(short);
+                (Dataset::load(&path, &[model.input()])?, files::sha256_file(&path)?)
+            }
+            (_, entry) => {
+                let data = model.dataset(DataKind::Train)?;
+                (data, entry.as_ref().map_or_else(String::new, |entry| entry.sha256.as_str().to_owned()))
+            }
         };
         let train = Samples::new(&data, shape, order)?;
         let (train, holdout) = match (&recipe.data.holdout, quick && config.quick.data.is_some()) {
@@ -101,19 +124,23 @@ impl Bench {
             _ => split(&train),
         };
         let task = Task::Classification;
-        if let (Some(labels), Task::Classification) = (&train.labels, task) {
-            let absent = (0..recipe.classes.len()).find(|class| !labels.contains(class));
-            if let Some(class) = absent {
-                return Err(Failure::Data(format!(
-                    "{}: no training sample is of class {class} (`{}`)",
-                    data.origin,
-                    recipe.classes.names()[class]
-                )));
+        // What is read after training is looked at before it.
+        let [test, calibration] = [DataKind::Test, DataKind::Calibration].map(|kind| model.dataset(kind));
+        let (test, _) = (test?, calibration?);
+        if task == Task::Classification {
+            for (split, labels) in
+                [("training", &train.labels), ("held-out", &holdout.labels), ("test", &test.labels)]
+            {
+                require_classes(&file, recipe, split, labels.as_deref())?;
             }
         }
         let range = model.input().range;
         let largest = range.map_or_else(|| largest_of(&train), |[low, high]| low.abs().max(high.abs()));
+        let suffix = if quick { "-quick" } else { "" };
         let mut bench = Self {
+            train_sha256,
+            quick_thresholds: config.quick.thresholds.clone().filter(|_| quick),
+            work: target_dir().join("distill").join(format!("{}{suffix}", recipe.name)),
             scale: input_scale(largest),
             train,
             holdout,
@@ -220,6 +247,14 @@ impl Bench {
         }
     }
 
+    /// Where a training keeps its checkpoints: a later one that is the same takes them up.
+    pub fn folder(&self, teaching: Teaching, seed: u64) -> PathBuf {
+        match (teaching, seed == self.config.seed) {
+            (Teaching::Distilled, true) => self.work.clone(),
+            _ => self.work.join(format!("{}-{seed}", teaching.name())),
+        }
+    }
+
     fn course(&self) -> Course {
         let Schedule { epochs, batch, rate, warm_up, decay, average, patience } = self.config.schedule;
         Course { epochs, batch, rate, warm_up, decay, average, patience }
@@ -255,7 +290,8 @@ impl Bench {
         };
         let mut log = run(&mut net, &lesson, &course, "float", &[])?;
         let net = folded(&net);
-        let Some(fine) = self.config.quantization.filter(|fine| fine.epochs > 0) else {
+        let fine = self.config.quantization.filter(|fine| fine.epochs > 0 && teaching == Teaching::Distilled);
+        let Some(fine) = fine else {
             let float = unscaled(&net, self.scale);
             return Ok(Trained { before: float.clone(), float, quantized: None, log });
         };
@@ -292,7 +328,9 @@ impl Bench {
     }
 
     /// The ONNX file of a network.
-    pub fn onnx(&self, net: &Net, metadata: &[(&str, &str)]) -> Vec<u8> {
+    pub fn onnx(&self, net: &Net, metadata: &[(String, String)]) -> Vec<u8> {
+        let metadata: Vec<(&str, &str)> =
+            metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let recipe = self.model.recipe();
         let edge = Edge {
             name: &recipe.name,
@@ -302,7 +340,20 @@ impl Bench {
             output: &recipe.output.name,
         };
         debug_assert!(self.order == Order::Same || self.config.layout == crate::config::Layout::Nchw);
-        export::onnx(net, &edge, metadata)
+        export::onnx(net, &edge, &metadata)
+    }
+}
+
+/// Every class must have a sample in a split that has labels.
+fn require_classes(file: &Path, recipe: &Recipe, split: &str, labels: Option<&[usize]>) -> Result<()> {
+    let Some(labels) = labels else { return Ok(()) };
+    match (0..recipe.classes.len()).find(|class| !labels.contains(class)) {
+        Some(class) => Err(Failure::Data(format!(
+            "{}: no {split} sample is of class {class} (`{}`); add some, or take the class out of `classes`",
+            file.display(),
+            recipe.classes.names()[class]
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -334,9 +385,14 @@ fn permitted(file: &Path, recipe: &Recipe) -> Result<()> {
     )))
 }
 
-/// Training samples and held-out ones: every twentieth.
+/// Training samples and held-out ones: every twentieth of each class, beginning with its first.
 fn split(samples: &Samples) -> (Samples, Samples) {
-    let (held, kept): (Vec<usize>, Vec<usize>) = (0..samples.len()).partition(|i| i % HOLDOUT == 0);
+    let mut seen: HashMap<Option<usize>, usize> = HashMap::new();
+    let (held, kept): (Vec<usize>, Vec<usize>) = (0..samples.len()).partition(|&i| {
+        let count = seen.entry(samples.labels.as_ref().map(|labels| labels[i])).or_default();
+        *count += 1;
+        *count % HOLDOUT == 1
+    });
     (samples.pick(&kept), samples.pick(&held))
 }
 

@@ -148,7 +148,8 @@ pub fn search(
     candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.macs));
     candidates.truncate(FIRST);
     if candidates.is_empty() {
-        let least = smallest.map_or_else(String::new, |least| {
+        let beyond = || format!(": every one has more than {} macs", budget.macs.unwrap_or_default());
+        let least = smallest.map_or_else(beyond, |least| {
             format!(
                 ": the smallest, width {} and depth {}, needs {} bytes of plan, {} of arena and {} MACs",
                 least.width, least.depth, least.plan_bytes, least.arena_bytes, least.macs
