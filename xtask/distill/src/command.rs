@@ -88,9 +88,11 @@ pub struct Report {
 /// Trains, writes and validates.
 ///
 /// # Errors
-/// By the exit codes of the command contract; nothing is lost then: the last checkpoint stays.
+/// By the exit codes of the command contract; nothing is lost then: the last checkpoint stays, and a student that misses its
+/// limits is written all the same.
 pub fn run(options: &Options, console: Console) -> Result<Report> {
     let mut bench = Bench::open(&options.model, options.quick, !options.teacher, console)?;
+    bench.restart = options.restart;
     let name = bench.model.recipe().name.clone();
     let teaching = if options.labels_only { Teaching::Labels } else { Teaching::Distilled };
     let work = match options.teacher {
@@ -116,7 +118,7 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
         page,
     };
     if options.teacher {
-        train_teacher(&mut bench, options, &work, &mut report)?;
+        train_teacher(&mut bench, &work, &mut report)?;
     } else if let Some(seeds) = options.compare {
         report.comparison = Some(compare::compare(&bench, seeds, console)?);
     } else {
@@ -133,20 +135,12 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     let html = page::html(&report);
     files::write_atomically(&report.page, |file| file.write_all(html.as_bytes()))?;
     console.say(format!("report: {}", report.page.display()));
+    report.validation.as_ref().map_or(Ok(()), validate::missed)?;
     Ok(report)
 }
 
-/// Removes earlier checkpoints where that is asked for.
-fn forget(options: &Options, work: &Path) {
-    for phase in ["float", "int8"] {
-        if options.restart {
-            let _ = std::fs::remove_file(work.join(format!("{phase}.checkpoint")));
-        }
-    }
-}
-
 /// Trains the teacher and writes it, and what it is, into the model's folder.
-fn train_teacher(bench: &mut Bench, options: &Options, work: &Path, report: &mut Report) -> Result<()> {
+fn train_teacher(bench: &mut Bench, work: &Path, report: &mut Report) -> Result<()> {
     let folder = bench.model.folder().to_owned();
     let file = folder.join(FILE_NAME);
     let (Some(course), Some(entry)) = (bench.config.teacher.clone(), &bench.model.recipe().teacher) else {
@@ -156,7 +150,6 @@ fn train_teacher(bench: &mut Bench, options: &Options, work: &Path, report: &mut
     let path = folder.join(&entry.file);
     bench.config.schedule = course.schedule;
     bench.config.quantization = None;
-    forget(options, work);
     let trained = bench.train(&course.student, Teaching::Labels, Some(work), bench.config.seed)?;
     let bytes = bench.onnx(&trained.float, &metadata(bench, Teaching::Labels));
     files::write_atomically(&path, |file| file.write_all(&bytes))?;
@@ -175,7 +168,6 @@ fn teach(
     report: &mut Report,
     console: Console,
 ) -> Result<()> {
-    forget(options, work);
     let in_place = options.out.is_none() && !options.quick && teaching == Teaching::Distilled;
     let home = if in_place { bench.model.folder() } else { work };
     let out = options.out.as_deref().unwrap_or(home);

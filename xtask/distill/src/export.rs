@@ -139,23 +139,23 @@ impl Exporter<'_> {
             }
             Layer::Add => {
                 let other = self.names[node.inputs[1]].clone();
-                self.writer.node("Add", &[&from, &other], &name, vec![]);
+                self.writer.named(&node.name, "Add", &[&from, &other], &name, vec![]);
                 step = None;
             }
             Layer::Mean => {
-                self.writer.node("GlobalAveragePool", &[&from], &name, vec![]);
+                self.writer.named(&node.name, "GlobalAveragePool", &[&from], &name, vec![]);
                 step = None;
             }
             Layer::MaxPool { size } => {
                 let size = self.axes(net.shape(node.inputs[0]), *size);
                 let attributes = vec![ints("kernel_shape", &size), ints("strides", &size)];
-                self.writer.node("MaxPool", &[&from], &name, attributes);
+                self.writer.named(&node.name, "MaxPool", &[&from], &name, attributes);
             }
             Layer::Flatten => {
                 if self.edge.shape.len() == 2 {
                     out = from;
                 } else {
-                    self.writer.node("Flatten", &[&from], &name, vec![int("axis", 1)]);
+                    self.writer.named(&node.name, "Flatten", &[&from], &name, vec![int("axis", 1)]);
                 }
             }
             Layer::Fake(_) => {
@@ -241,7 +241,7 @@ impl Exporter<'_> {
         }
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         if dense {
-            return self.writer.node("Gemm", &inputs, out, vec![int("transB", 1)]);
+            return self.writer.named(&node.name, "Gemm", &inputs, out, vec![int("transB", 1)]);
         }
         let [top, left, bottom, right] = conv.window.padding.map(|p| p as i64);
         let line = self.edge.shape.len() == 3;
@@ -254,7 +254,7 @@ impl Exporter<'_> {
             ints("pads", &pads),
             int("group", if conv.depthwise { conv.c_out as i64 } else { 1 }),
         ];
-        self.writer.node("Conv", &inputs, out, attributes);
+        self.writer.named(&node.name, "Conv", &inputs, out, attributes);
     }
 
     /// Whether a value has no axes but batch and channels in the file.

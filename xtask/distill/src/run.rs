@@ -51,6 +51,8 @@ pub struct Bench {
     pub quick_thresholds: Option<toml::Table>,
     /// Folder of checkpoints, logs and, where they do not go to the model's own, students.
     pub work: PathBuf,
+    /// Whether earlier checkpoints are forgotten.
+    pub restart: bool,
     console: Console,
 }
 
@@ -138,6 +140,7 @@ impl Bench {
         let largest = range.map_or_else(|| largest_of(&train), |[low, high]| low.abs().max(high.abs()));
         let suffix = if quick { "-quick" } else { "" };
         let mut bench = Self {
+            restart: false,
             train_sha256,
             quick_thresholds: config.quick.thresholds.clone().filter(|_| quick),
             work: target_dir().join("distill").join(format!("{}{suffix}", recipe.name)),
@@ -285,6 +288,9 @@ impl Bench {
                 log_file.as_deref().map_or(Ok(()), |file| write_log(file, &all))
             };
             let checkpoint = folder.map(|folder| folder.join(format!("{phase}.checkpoint")));
+            if let (Some(path), true) = (&checkpoint, self.restart) {
+                let _ = std::fs::remove_file(path);
+            }
             let desk = Desk { checkpoint, epoch: &epoch, step: &|_, _| bar.step(), stop_after: None };
             train(net, lesson, course, phase, &desk)
         };

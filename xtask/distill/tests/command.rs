@@ -12,13 +12,17 @@ use still8_validation::data::Values;
 use still8_validation::files::{sha256_file, sha256_hex};
 use still8_validation::npy::write_npz;
 use still8_validation::random::SplitMix64;
+use xtask::commands::quantize::quantize_model;
 use xtask::commands::target_dir;
+use xtask::console::Console;
+use xtask::network::Bits;
 
 const USAGE: i32 = 2;
 const DATA: i32 = 4;
 const MISSING: i32 = 5;
 
 const SAMPLES: usize = 400;
+const QUIET: Console = Console { json: false, quiet: true };
 
 /// A model's folder, and what the command keeps of it below the target folder, gone when dropped.
 struct Desk {
@@ -166,6 +170,16 @@ fn trains_a_teacher_and_a_student_from_nothing() {
     let bytes = fs::read(desk.path("student.qdq.onnx")).unwrap();
     done(&desk.run(&["--json", "--restart"]));
     assert_eq!(fs::read(desk.path("student.qdq.onnx")).unwrap(), bytes, "the same seed gives other bytes");
+}
+
+#[test]
+fn layers_of_four_bits_are_trained_and_reach_the_plan() {
+    let desk = Desk::taught("int4");
+    desk.edit("[distill]\n", "[[quantize.layer]]\nname = \"layer1/dense\"\nbits = 4\n\n[distill]\n");
+    done(&desk.run(&["--json"]));
+    let network = quantize_model(desk.folder.path(), QUIET).unwrap().network;
+    let bits: Vec<Bits> = network.ops.iter().map(|op| op.kind.bits()).collect();
+    assert_eq!(bits, [Bits::Four, Bits::Eight, Bits::Eight]);
 }
 
 #[test]

@@ -48,7 +48,20 @@ impl Writer {
 
     /// A node named after its output.
     pub fn node(&mut self, operator: &str, inputs: &[&str], output: &str, attributes: Vec<AttributeProto>) {
-        let made = attributes.into_iter().fold(node(operator, inputs, output), With::with);
+        self.named(&format!("{output}/node"), operator, inputs, output, attributes);
+    }
+
+    /// A node.
+    pub fn named(
+        &mut self,
+        name: &str,
+        operator: &str,
+        inputs: &[&str],
+        output: &str,
+        attributes: Vec<AttributeProto>,
+    ) {
+        let mut made = attributes.into_iter().fold(node(operator, inputs, output), With::with);
+        name.clone_into(&mut made.name);
         self.add(|builder| builder.node(made));
     }
 

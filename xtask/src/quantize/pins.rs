@@ -8,7 +8,7 @@ use still8_validation::{Failure, Result};
 use super::fuse::Fused;
 use super::lower_wide::has_int16;
 use super::scheme::Channels;
-use crate::graph::{Graph, Op, ValueId};
+use crate::graph::{Given, Graph, Op, ValueId};
 
 /// A layer by name, and its precision.
 pub type Pin = (String, Precision);
@@ -28,10 +28,15 @@ pub(super) fn has_int4(graph: &Graph, step: &Fused) -> bool {
     Channels::of(graph, node).is_some() && !grouped
 }
 
-/// Whether the step can have this precision. What the source file holds as integers stays as it is.
+/// Whether the step can have this precision. What the source file holds as integers stays as it is; weights of four bits
+/// are what a pin of four bits asks for.
 pub fn has(graph: &Graph, step: &Fused, precision: Precision) -> bool {
     let node = &graph.nodes[step.node];
     let given = |&value: &ValueId| graph.values[value].given.is_some();
+    let narrow = node.inputs.get(1).and_then(|&weights| graph.values[weights].given.as_ref());
+    if precision == Precision::Int4 && matches!(narrow, Some(Given::Weights { bits: 4, .. })) {
+        return has_int4(graph, step);
+    }
     if precision != Precision::Int8 && node.inputs.iter().chain([&step.output]).any(given) {
         return false;
     }
