@@ -29,6 +29,13 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// One answer for all of `samples`.
+    #[cfg(test)]
+    pub fn same(samples: usize, answer: &[f32]) -> Self {
+        let row: Vec<f16> = answer.iter().map(|&x| f16::from_f32(x)).collect();
+        Self { values: row.repeat(samples), sizes: vec![answer.len()] }
+    }
+
     /// A value of a sample.
     pub fn get(&self, sample: usize, value: usize) -> impl Iterator<Item = f32> + '_ {
         let row: usize = self.sizes.iter().sum();

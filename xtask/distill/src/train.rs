@@ -34,6 +34,7 @@ pub enum Task {
 }
 
 /// What is learnt, and from what.
+#[derive(Clone)]
 pub struct Lesson<'a> {
     /// What the output stands for.
     pub task: Task,
@@ -245,12 +246,17 @@ fn key(net: &Net, lesson: &Lesson<'_>, course: &Course, phase: &str) -> String {
         net.params.iter().flat_map(|param| &param.data).flat_map(|x| x.to_le_bytes()).collect();
     let samples: Vec<u8> =
         (0..train.len()).step_by(97).flat_map(|i| train.get(i)).flat_map(f32::to_le_bytes).collect();
+    let told: Vec<u8> = answers
+        .iter()
+        .flat_map(|view| (0..view.len()).step_by(97).flat_map(|i| view.get(i, 0)))
+        .flat_map(f32::to_le_bytes)
+        .collect();
     let rest = format!(
         "{phase} {course:?} {augment:?} {loss:?} {hints:?} {scale} {seed} {} {:?}",
         answers.len(),
         net.nodes
     );
-    files::sha256_of_parts([weights.as_slice(), &samples, rest.as_bytes()])
+    files::sha256_of_parts([weights.as_slice(), &samples, &told, rest.as_bytes()])
 }
 
 fn restore(path: &Path, key: &str) -> Result<State> {
@@ -552,6 +558,11 @@ mod tests {
         let other = Course { rate: 2e-2, ..COURSE };
         let text = train(&mut net(), &lesson, &other, "float", &desk()).unwrap_err().to_string();
         assert!(text.contains("of another recipe") && text.contains("delete it"), "{text}");
+        let answers = [[0.5f32, 1.0], [0.25, 1.0]].map(|row| vec![Answers::same(train_on.len(), &row)]);
+        let [one, another] = answers
+            .each_ref()
+            .map(|answers| key(&net(), &Lesson { answers, ..lesson.clone() }, &COURSE, "float"));
+        assert_ne!(one, another, "what another teacher says is another training");
         let bytes = std::fs::read(&checkpoint).unwrap();
         std::fs::write(&checkpoint, &bytes[..bytes.len() / 2]).unwrap();
         let text = train(&mut net(), &lesson, &COURSE, "float", &desk()).unwrap_err().to_string();
