@@ -213,11 +213,17 @@ fn shipped_models_are_whole() {
         }
         let model = Model::open(&folder).unwrap();
         model.student().unwrap();
-        model.teacher().unwrap();
+        model.deployed().unwrap();
+        match model.teacher() {
+            Ok(_) => {}
+            Err(Failure::Missing(why)) => println!("{}: {why}", folder.display()),
+            Err(failure) => panic!("{failure}"),
+        }
         for kind in [DataKind::Calibration, DataKind::Test, DataKind::Full] {
             match model.dataset(kind) {
                 Ok(data) => data.require_finite().unwrap(),
-                Err(Failure::Missing(_)) => assert_eq!(kind, DataKind::Full),
+                // There is a recipe that makes it, or nothing to make.
+                Err(Failure::Missing(_) | Failure::Usage(_)) => {}
                 Err(failure) => panic!("{failure}"),
             }
         }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use still8::format::Family;
 use still8_validation::host::HostRunner;
+use still8_validation::model::{DataKind, FILE_NAME, Model};
 use still8_validation::{Failure, Result};
 
 use crate::boards::{self, Board, Core, root};
@@ -110,7 +111,7 @@ pub struct Op {
 pub fn run(options: &Options, console: Console) -> Result<Report> {
     // Before anything is measured.
     let baseline = options.against.as_deref().map(Baseline::read).transpose()?;
-    let models = if options.models.is_empty() { every_model()? } else { options.models.clone() };
+    let models = if options.models.is_empty() { every_model(console)? } else { options.models.clone() };
     let results = match &options.board {
         Some(board) => on_board(&models, &boards::find(board)?, console)?,
         None => on_cores(&models, options, console)?,
@@ -129,16 +130,25 @@ pub fn missed(report: &Report) -> Result<()> {
     report.against.as_ref().map_or(Ok(()), Comparison::missed)
 }
 
-/// The folders in `models/` that hold a recipe.
+/// The folders in `models/` that hold a recipe and the data to quantize and judge by; a warning names each other one.
 ///
 /// # Errors
-/// [`Failure::Data`] where the folder cannot be read.
-pub fn every_model() -> Result<Vec<PathBuf>> {
+/// [`Failure::Data`] where the folder cannot be read or a recipe is broken.
+pub fn every_model(console: Console) -> Result<Vec<PathBuf>> {
     let folder = root().join("models");
     let entries = std::fs::read_dir(&folder).map_err(|error| Failure::data(&folder, error))?;
-    let mut models: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.join("model.toml").exists()).collect();
-    models.sort();
+    let mut folders: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.join(FILE_NAME).exists()).collect();
+    folders.sort();
+    let mut models = Vec::new();
+    for folder in folders {
+        let model = Model::open(&folder)?;
+        match model.dataset(DataKind::Calibration).and_then(|_| model.dataset(DataKind::Test)) {
+            Ok(_) => models.push(folder),
+            Err(Failure::Missing(why)) => console.warn(format!("{} is left out: {why}", model.recipe().name)),
+            Err(other) => return Err(other),
+        }
+    }
     Ok(models)
 }
 

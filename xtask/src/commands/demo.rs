@@ -53,7 +53,7 @@ pub fn run(console: Console) -> Result<Report> {
     let quiet = Console { quiet: true, ..console };
     let mut left_out = Vec::new();
     let mut models = Vec::new();
-    for folder in bench::every_model()? {
+    for folder in bench::every_model(console)? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         console.note(format!("{name}: quantizing, validating on the host"));
         let host = validate::run(&options(&folder, Place::Host, None), quiet)?;

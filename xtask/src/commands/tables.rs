@@ -18,7 +18,7 @@ use crate::reference::{REFERENCES, peers};
 /// Those of validate and bench; [`Failure::Data`] where a marker is missing. Nothing is half-written.
 pub fn run(console: Console) -> Result<()> {
     let quiet = Console { quiet: true, ..console };
-    let models = bench::every_model()?;
+    let models = bench::every_model(console)?;
     let measured = bench::run(
         &bench::Options {
             models: models.clone(),

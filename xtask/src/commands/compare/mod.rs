@@ -130,7 +130,7 @@ pub fn missed(report: &Report) -> Result<()> {
 fn cases(options: &Options, console: Console) -> Result<Vec<Case>> {
     let mut models = options.models.clone();
     if models.is_empty() {
-        models = every_model()?;
+        models = every_model(console)?;
         let files = PUBLIC.iter().map(|(name, _)| options.public.join(format!("{name}_float.onnx")));
         let (there, absent): (Vec<_>, Vec<_>) = files.partition(|file| file.is_file());
         if !absent.is_empty() {
