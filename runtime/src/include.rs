@@ -32,6 +32,26 @@ pub const fn arena_bytes(plan: &[u8]) -> usize {
     u32_at(plan, core::mem::offset_of!(crate::format::Header, arena_bytes)) as usize
 }
 
+/// The length of a plan, in bytes, at compile time: what stands behind it in its file is for people.
+///
+/// # Panics
+/// At compile time where the bytes are not a plan.
+pub const fn plan_bytes(file: &[u8]) -> usize {
+    assert!(arena_bytes(file) < usize::MAX / ALIGNMENT);
+    u32_at(file, core::mem::offset_of!(crate::format::Header, file_bytes)) as usize
+}
+
+/// The first `BYTES` bytes of a plan's file.
+///
+/// # Panics
+/// At compile time where the file has fewer.
+pub const fn plan<const BYTES: usize>(file: &[u8]) -> [u8; BYTES] {
+    match file.first_chunk() {
+        Some(plan) => *plan,
+        None => panic!("the plan is cut short"),
+    }
+}
+
 /// Whether an op of the plan has this operator.
 const fn names_operator(plan: &[u8], code: u16) -> bool {
     let sections = u32_at(plan, core::mem::offset_of!(crate::format::Header, sections)) as usize;
@@ -91,12 +111,14 @@ pub const fn op_entries<const COUNT: usize>(plan: &[u8]) -> [OpEntry; COUNT] {
 /// Includes a plan file as a module.
 ///
 /// `include_plan!(mod NAME = PATH)` makes `NAME::BYTES`, `NAME::ARENA_BYTES`, `NAME::OPS` (the operators that the
-/// plan names) and `NAME::plan()`.
+/// plan names) and `NAME::plan()`. The model card, which stands behind the plan in its file, is left out.
 #[macro_export]
 macro_rules! include_plan {
     ($visibility:vis mod $name:ident = $path:expr) => {
         $visibility mod $name {
-            static ALIGNED: &$crate::include::Aligned<[u8]> = &$crate::include::Aligned(*include_bytes!($path));
+            const PLAN_BYTES: usize = $crate::include::plan_bytes(include_bytes!($path));
+            static ALIGNED: $crate::include::Aligned<[u8; PLAN_BYTES]> =
+                $crate::include::Aligned($crate::include::plan(include_bytes!($path)));
             /// The plan's bytes, 16-byte aligned.
             pub static BYTES: &[u8] = &ALIGNED.0;
             /// The arena that a session needs, in bytes.

@@ -50,6 +50,27 @@ pub fn mean_kl(p_logits: &[Vec<f32>], q_logits: &[Vec<f32>], temperature: f64) -
     (!p_logits.is_empty()).then(|| sum / p_logits.len() as f64)
 }
 
+/// Bins of [`calibration_error`].
+const CONFIDENCE_BINS: usize = 15;
+
+/// The expected calibration error (Guo et al., arXiv:1706.04599): Σ over 15 equal bins of confidence, each weighed by its
+/// share of the samples, of |share of right choices − mean confidence|. 0: of the choices made with confidence p a share p
+/// is right. A bin holds its upper edge.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn calibration_error(confidence: &[f64], right: &[bool]) -> Option<f64> {
+    assert_eq!(confidence.len(), right.len());
+    // Right choices less confidence: the bin's size cancels out.
+    let mut excess = [0.0; CONFIDENCE_BINS];
+    for (&confidence, &right) in confidence.iter().zip(right) {
+        let bin = (confidence * CONFIDENCE_BINS as f64).ceil() as usize;
+        excess[bin.clamp(1, CONFIDENCE_BINS) - 1] += f64::from(u8::from(right)) - confidence;
+    }
+    let sum: f64 = excess.iter().map(|excess| excess.abs()).sum();
+    (!right.is_empty()).then(|| sum / right.len() as f64)
+}
+
 /// 10·log₁₀(Σx² ⁄ Σ(x−y)²): how far the signal x stands above what quantizing it to y changed. Infinite for
 /// equal signals.
 ///
@@ -198,6 +219,19 @@ mod tests {
     fn kl_survives_extreme_logits() {
         // p is (1, 0); q gives the first class e⁻²⁰⁰⁰.
         close(kl_divergence(&[2000.0, 0.0], &[0.0, 2000.0], 1.0), 2000.0);
+    }
+
+    #[test]
+    fn calibration_error_by_hand() {
+        // Confidence 0.95 lies in the last bin: 3 of 4 right, 0.2 too sure. 0.5 and 0.52 lie in the eighth, (7 ⁄ 15, 8 ⁄ 15]:
+        // both right, 0.49 too unsure.
+        let confidence = [0.95, 0.95, 0.95, 0.95, 0.5, 0.52];
+        let right = [true, true, true, false, true, true];
+        close(calibration_error(&confidence, &right).unwrap(), (4.0 * 0.2 + 2.0 * 0.49) / 6.0);
+        close(calibration_error(&[1.0, 0.0], &[true, false]).unwrap(), 0.0);
+        // 0.2 is the third bin's upper edge; in one bin too sure and too unsure cancel out.
+        close(calibration_error(&[0.2, 0.19], &[true, false]).unwrap(), (0.8 - 0.19) / 2.0);
+        assert_eq!(calibration_error(&[], &[]), None);
     }
 
     #[test]

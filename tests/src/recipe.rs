@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Failure, Result};
 
@@ -50,6 +50,21 @@ pub struct Recipe {
     pub quantize: Quantize,
     /// How `distill` trains the student; it reads this itself.
     pub distill: Option<toml::Table>,
+    /// What only people can say of the model, for its card.
+    #[serde(default)]
+    pub card: Statements,
+}
+
+/// What only people can say of a model, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statements {
+    /// What the model is for, and for whom.
+    pub intended_use: Option<String>,
+    /// What it must not be used for.
+    pub out_of_scope: Option<String>,
+    /// Where it is known to fail, and what it never saw.
+    pub limitations: Option<String>,
 }
 
 /// What a model does.

@@ -29,6 +29,10 @@ pub fn text(report: &Report) -> String {
     let softened = format!("KL(teacher || int8) at T = {}", report.kl_temperature);
     closeness.add_row([softened, number(report.kl_softened, 4)]);
     closeness.add_row(["SQNR of int8's logits, dB".to_owned(), number(report.logits_sqnr_db, 1)]);
+    let confidence = report.confidence;
+    closeness.add_row(["int8's mean confidence".to_owned(), percent(confidence.map(|sure| sure.mean))]);
+    let error = confidence.and_then(|sure| sure.error);
+    closeness.add_row(["its expected calibration error".to_owned(), percent(error)]);
     if let Some(mismatches) = report.byte_mismatches {
         closeness.add_row(["bytes unlike the host's".to_owned(), mismatches.to_string()]);
     }

@@ -74,6 +74,9 @@ pub struct Report {
     pub logits_sqnr_db: Option<f64>,
     /// Accuracy lost on the way.
     pub loss: Loss,
+    /// How sure the int8 student is, and how rightly so.
+    #[serde(default)]
+    pub confidence: Option<Confidence>,
     /// Output bytes that differ between the core and the host's reference; `None` where they were not
     /// compared.
     pub byte_mismatches: Option<u64>,
@@ -114,6 +117,15 @@ pub struct Loss {
     pub distillation: Option<f64>,
     /// Float − int8 student.
     pub quantization: Option<f64>,
+}
+
+/// How sure a network is of its choices: the largest softmax of its logits at T = 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Confidence {
+    /// Mean over samples.
+    pub mean: f64,
+    /// The expected calibration error, see [`metrics::calibration_error`]; `None` without labels.
+    pub error: Option<f64>,
 }
 
 /// One class.
@@ -192,6 +204,7 @@ pub fn compare(input: &Comparison<'_>) -> Result<Report> {
             distillation: loss(teacher_score, float_score),
             quantization: loss(float_score, Some(int8_score)),
         },
+        confidence: confidence(int8, &int8_choice, labels),
         byte_mismatches: None,
         classes: class_scores(
             classes,
@@ -283,6 +296,16 @@ fn check(input: &Comparison<'_>) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+fn confidence(outputs: &Outputs, choice: &[usize], labels: Option<&[usize]>) -> Option<Confidence> {
+    let largest = |logits: &Vec<f32>| metrics::softmax(logits, 1.0).into_iter().fold(0.0, f64::max);
+    let sure: Vec<f64> = outputs.logits.iter().map(largest).collect();
+    let error = labels.and_then(|labels| {
+        let right: Vec<bool> = choice.iter().zip(labels).map(|(choice, label)| choice == label).collect();
+        metrics::calibration_error(&sure, &right)
+    });
+    (!sure.is_empty()).then(|| Confidence { mean: sure.iter().sum::<f64>() / sure.len() as f64, error })
 }
 
 fn class_scores(

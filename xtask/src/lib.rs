@@ -6,7 +6,7 @@
 //!   [`function`], [`expression`] and [`mod@quantization`] are what both sides of quantize name: functions of one element,
 //!   and what integers mean.
 //! - [`qdq`]: a quantized network as standard ONNX.
-//! - [`report`]: everything that was measured and decided, as JSON and as one page.
+//! - [`report`]: everything that was measured and decided, as JSON and as one page; [`card`]: what of it goes with the plan.
 //! - Running: [`engine`] (host or emulated core), [`emulator`] (images under qemu), [`boards`] (the board table).
 //! - What to compare with: [`python`] (other engines), [`conformance`] (the `onnx` package's operator cases).
 //! - Networks to measure with: [`mod@reference`], built in code.
@@ -14,6 +14,7 @@
 
 pub mod boards;
 pub mod calibrate;
+pub mod card;
 pub mod commands;
 pub mod conformance;
 pub mod console;

@@ -1,4 +1,5 @@
-//! Where a model and its data came from, as the text that a plan carries.
+//! Where a model and its data came from, as the short text that a plan carries onto the device. All of it is in the card
+//! behind the plan (`card/`).
 
 use serde::Serialize;
 use still8_validation::recipe::{Network, Recipe};

@@ -1,6 +1,5 @@
 //! The `cargo xtask` command line: parses, calls one command, and turns its result into an exit code.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -60,12 +59,10 @@ enum Command {
     #[command(after_help = "Examples:\n  cargo xtask validate models/fashion\n  \
         cargo xtask validate models/motion --on cortex-m0 --samples 200")]
     Validate(validate::Options),
-    /// Say what a plan holds: inputs, outputs, operators, lineage.
-    #[command(after_help = "Example:\n  cargo xtask inspect target/still8/fashion.portable.s8")]
-    Inspect {
-        /// The plan file.
-        plan: PathBuf,
-    },
+    /// Say what a plan holds: inputs, outputs, operators, and the model card.
+    #[command(after_help = "Examples:\n  cargo xtask inspect target/still8/fashion.portable.s8\n  \
+        cargo xtask inspect target/still8/fashion.portable.s8 --card fashion.html --card fashion.json")]
+    Inspect(inspect::Options),
     /// Count instructions and estimate cycles on emulated cores, or measure cycles on a board; code, arena and stack.
     ///
     /// Cycles of an emulated core weigh each executed instruction by the timing that Arm publishes for the core
@@ -179,7 +176,7 @@ fn dispatch(command: Command, console: Console) -> Result<ExitCode> {
             console.say(setup::render(&report));
             report.complete()?;
         }
-        Command::Inspect { plan } => console.finish(&inspect::run(&plan, console)?),
+        Command::Inspect(options) => console.finish(&inspect::run(&options, console)?),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -93,7 +93,9 @@ fn the_configuration_makes_the_same_plan_again() {
     let recipe = folder::recipe(&desk) + &report.configuration;
     desk.write("model/model.toml", recipe);
     desk.run(&["quantize", "model", "--out", "again.s8", "--quiet"]).done();
-    assert!(desk.read("again.s8") == desk.read("net.s8"), "{}", report.configuration);
+    // The card behind the plan has the recipe's hash, which is another one.
+    let plan = |name: &str| desk.read(name)[..report.flash_bytes].to_vec();
+    assert!(plan("again.s8") == plan("net.s8"), "{}", report.configuration);
     assert_eq!(report.hashes.configuration, sha256_hex(report.configuration.as_bytes()));
 }
 

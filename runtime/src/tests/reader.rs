@@ -142,6 +142,12 @@ fn the_table_of_an_included_plan_holds_its_operators() {
     let codes = crate::include::op_entries::<2>(bytes(&units)).map(|entry| entry.code());
     assert_eq!(codes, [OpCode::Pad, OpCode::Table]);
     assert_eq!(crate::include::arena_bytes(bytes(&units)), 48);
+    // What stands behind the plan in its file stays out of the image.
+    let plan = bytes(&units);
+    let length = crate::include::plan_bytes(plan);
+    let file = [&plan[..length], b"a card"].concat();
+    assert_eq!(crate::include::plan_bytes(&file), length);
+    assert_eq!(crate::include::plan::<64>(&file)[..], plan[..64]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `cargo xtask inspect`: what a plan holds.
+//! `cargo xtask inspect`: what a plan holds, and its model card.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,23 @@ use still8::plan::Io;
 use still8_validation::host::HostRunner;
 use still8_validation::{Failure, Result, files};
 
+use crate::card;
 use crate::console::{Console, table};
+
+/// Options of the command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// The plan file.
+    pub plan: PathBuf,
+    /// Also write the model card: a self-contained page (.html), one object (.json) or Markdown (.md). May be given several
+    /// times.
+    #[arg(long, value_name = "FILE", value_parser = parse_card)]
+    pub card: Vec<PathBuf>,
+}
+
+fn parse_card(path: &str) -> std::result::Result<PathBuf, String> {
+    card::Form::of(Path::new(path)).map(|_| PathBuf::from(path))
+}
 
 /// The command's report; field names are those of the command contract.
 #[derive(Clone, Debug, Serialize)]
@@ -24,10 +40,14 @@ pub struct Report {
     pub family: &'static str,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
+    /// Of the file.
     pub plan_bytes: usize,
+    /// Those of them that are flashed: all but the model card behind the plan.
+    pub flash_bytes: usize,
     pub arena_bytes: usize,
     pub golden: bool,
     pub ops: Vec<Op>,
+    /// The model card, or what the plan itself says of where it came from.
     pub lineage: Option<toml::Table>,
 }
 
@@ -82,8 +102,9 @@ impl Port {
 /// Reads a plan and reports what it holds.
 ///
 /// # Errors
-/// [`Failure::Data`] where it is not a valid plan.
-pub fn run(path: &Path, console: Console) -> Result<Report> {
+/// [`Failure::Data`] where it is not a valid plan, or a card cannot be written.
+pub fn run(options: &Options, console: Console) -> Result<Report> {
+    let path = &options.plan;
     let bytes = files::read(path)?;
     let runner = HostRunner::new(&bytes).map_err(|error| Failure::data(path, error))?;
     let plan = runner.plan();
@@ -91,6 +112,7 @@ pub fn run(path: &Path, console: Console) -> Result<Report> {
         let output = plan.operands_of(op).and_then(|operands| operands.get(usize::from(op.inputs)));
         output.map_or_else(Vec::new, |&tensor| plan.tensors()[usize::from(tensor)].shape.to_vec())
     };
+    let found = card::file::read(&bytes, &plan);
     let report = Report {
         schema: 1,
         plan: path.to_owned(),
@@ -101,7 +123,8 @@ pub fn run(path: &Path, console: Console) -> Result<Report> {
         family: plan.family().name(),
         inputs: (0..plan.input_count()).filter_map(|i| plan.input(i)).map(Port::new).collect(),
         outputs: (0..plan.output_count()).filter_map(|i| plan.output(i)).map(Port::new).collect(),
-        plan_bytes: plan.file_bytes(),
+        plan_bytes: bytes.len(),
+        flash_bytes: plan.file_bytes(),
         arena_bytes: plan.arena_bytes(),
         golden: plan.golden().is_some(),
         ops: plan
@@ -115,9 +138,12 @@ pub fn run(path: &Path, console: Console) -> Result<Report> {
                 output_shape: output_shape(op),
             })
             .collect(),
-        lineage: plan.lineage().and_then(|text| text.parse().ok()),
+        lineage: found.text.and_then(|text| text.parse().ok()),
     };
+    found.warnings.iter().for_each(|warning| console.warn(warning));
     console.say(render(&report));
+    console.say(format!("\n{}", card::text(&card::document::document(&found.card))));
+    options.card.iter().try_for_each(|path| card::write(&found.card, path))?;
     Ok(report)
 }
 
@@ -127,7 +153,7 @@ fn render(report: &Report) -> String {
         report.name,
         report.format_version,
         report.family,
-        report.plan_bytes,
+        report.flash_bytes,
         report.arena_bytes,
         if report.golden { "inside" } else { "absent" }
     )];
@@ -140,8 +166,5 @@ fn render(report: &Report) -> String {
         ops.add_row([op.index.to_string(), op.name.clone(), op.op.to_owned(), shape.join(",")]);
     }
     lines.push(ops.to_string());
-    if let Some(lineage) = &report.lineage {
-        lines.push(format!("lineage\n{lineage}"));
-    }
     lines.join("\n")
 }

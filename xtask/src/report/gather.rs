@@ -32,6 +32,8 @@ pub struct Parts<'a> {
     pub quantized: &'a Quantized,
     /// The plan.
     pub emitted: &'a Emitted,
+    /// The plan's file: the plan, and its card behind it.
+    pub file: &'a [u8],
     /// The family that it is packed for.
     pub family: Family,
     /// The plan's path.
@@ -67,7 +69,8 @@ pub fn gather(parts: Parts<'_>) -> Report {
     Report {
         schema: SCHEMA,
         name: network.name.clone(),
-        plan_bytes: emitted.bytes.len(),
+        plan_bytes: parts.file.len(),
+        flash_bytes: emitted.bytes.len(),
         weights_bytes: layers.iter().map(|layer| layer.weights_bytes).sum(),
         arena_bytes: emitted.memory.arena_bytes,
         arena_lower_bound: emitted.memory.lower_bound,
@@ -99,11 +102,7 @@ pub fn gather(parts: Parts<'_>) -> Report {
             max_ram: parts.bounds.ram,
         },
         arena: arena(network, &emitted.memory),
-        flash_rest: emitted
-            .rest
-            .iter()
-            .map(|&(name, bytes)| FlashPart { name: name.to_owned(), bytes })
-            .collect(),
+        flash_rest: rest(emitted, parts.file),
         sensitivity: parts.searched.iter().flat_map(sensitivity).collect(),
         inputs: network.inputs.iter().map(|io| port(network, io)).collect(),
         outputs: network.outputs.iter().map(|io| port(network, io)).collect(),
@@ -112,7 +111,7 @@ pub fn gather(parts: Parts<'_>) -> Report {
             calibration: data_hash(parts.calibration),
             test,
             configuration: files::sha256_hex(configuration.as_bytes()),
-            plan: files::sha256_hex(&emitted.bytes),
+            plan: files::sha256_hex(parts.file),
         },
         configuration,
         seed: parts.seed,
@@ -120,6 +119,13 @@ pub fn gather(parts: Parts<'_>) -> Report {
         plan: parts.plan,
         qdq: parts.qdq,
     }
+}
+
+/// What in the plan's file belongs to no layer.
+fn rest(emitted: &Emitted, file: &[u8]) -> Vec<FlashPart> {
+    let card = ("model card, not flashed", file.len() - emitted.bytes.len());
+    let rest = emitted.rest.iter().copied().chain((card.1 > 0).then_some(card));
+    rest.map(|(name, bytes)| FlashPart { name: name.to_owned(), bytes }).collect()
 }
 
 fn layer(parts: &Parts<'_>, index: usize) -> Layer {

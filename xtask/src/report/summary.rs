@@ -38,7 +38,7 @@ pub fn summary(report: &Report, reports: &[PathBuf]) -> String {
         "plan",
         format!(
             "{} bytes, {} order; {} parameters, {} MACs",
-            thousands(report.plan_bytes as u64),
+            thousands(report.flash_bytes as u64),
             report.family,
             thousands(report.parameters as u64),
             thousands(report.macs)
@@ -207,7 +207,7 @@ pub(super) fn decibels(db: Option<f64>) -> String {
 }
 
 /// A number with commas.
-pub(super) fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

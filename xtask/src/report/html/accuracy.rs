@@ -50,6 +50,8 @@ fn whole(validation: &validate::Report) -> String {
             "SQNR of int8’s logits",
             Cell::number(validation.logits_sqnr_db, |db| format!("{} dB", decibels(Some(db)))),
         ),
+        ("mean confidence of int8", share(validation.confidence.map(|sure| sure.mean))),
+        ("expected calibration error of int8", share(validation.confidence.and_then(|sure| sure.error))),
     ];
     for (name, cell) in rows {
         closeness.row([Cell::text(name), cell]);

@@ -59,7 +59,7 @@ pub fn flash(report: &Report) -> String {
         ]);
     }
     let body = format!(
-        "<p>{} bytes of plan in {} order ({}). Code is not in it.</p>\n\
+        "<p>{} bytes of file in {} order ({}). Code is not in it.</p>\n\
          <ul class=\"key\"><li><i class=\"weights\"></i>packed weights</li>\
          <li><i class=\"constants\"></i>biases, multipliers and tables</li>\
          <li><i class=\"records\"></i>records, and what belongs to no layer</li></ul>\n{}",

@@ -6,7 +6,7 @@ mod accuracy;
 mod charts;
 mod layers;
 mod memory;
-mod table;
+pub(super) mod table;
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ use super::summary::{decibels, thousands};
 use crate::console::percent;
 use table::{Cell, Table};
 
-const STYLE: &str = include_str!("style.css");
+pub const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("sort.js");
 
 /// The page.
@@ -40,7 +40,7 @@ pub fn html(report: &Report) -> String {
 }
 
 /// Text as HTML, in elements and in quoted attributes.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -78,7 +78,7 @@ fn subtitle(report: &Report) -> String {
 
 fn tiles(report: &Report) -> String {
     let mut tiles = vec![
-        ("plan", bytes(report.plan_bytes), "bytes of flash".to_owned()),
+        ("plan", bytes(report.flash_bytes), "bytes of flash".to_owned()),
         (
             "arena",
             bytes(report.arena_bytes),
