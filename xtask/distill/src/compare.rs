@@ -9,7 +9,7 @@ use xtask::console::{Console, percent, table};
 use crate::command::{validated, write_student};
 use crate::run::{Bench, Teaching};
 
-/// Accuracy of one student.
+/// Accuracy, or AUC, of one student.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// `labels`, `distilled` or `quantization-aware`.
@@ -36,8 +36,8 @@ pub fn compare(bench: &Bench, seeds: u64, folder: &Path, console: Console) -> Re
             let mut measure = |name: &'static str, float, quantized| -> Result<()> {
                 let (folder, ..) = write_student(bench, (float, quantized), &folder.join(name), false)?;
                 let report = validated(&folder, quiet)?;
-                let float = report.float.as_ref().and_then(|score| score.accuracy);
-                rows.push(Row { teaching: name, seed, float, int8: report.int8.accuracy });
+                let float = report.float.and_then(|score| score.measure());
+                rows.push(Row { teaching: name, seed, float, int8: report.int8.measure() });
                 Ok(())
             };
             measure(name(teaching), &trained.before, None)?;
