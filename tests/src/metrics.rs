@@ -1,4 +1,4 @@
-//! Measures of agreement, as pure functions on logits and class indices.
+//! Measures of agreement, as pure functions on logits, class indices and scores.
 //!
 //! Sums are in f64. Where a measure is undefined (no samples, a class without samples) the result is `None`.
 
@@ -82,6 +82,78 @@ pub fn sqnr_db(x: &[f32], y: &[f32]) -> f64 {
     let signal: f64 = x.iter().map(|&x| square(x.into())).sum();
     let noise: f64 = x.iter().zip(y).map(|(&x, &y)| square(f64::from(x) - f64::from(y))).sum();
     if noise == 0.0 { f64::INFINITY } else { 10.0 * (signal / noise).log10() }
+}
+
+/// Mean of (x − y)²: the score of a reconstruction y of x. `None` of nothing.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn mean_squared_error(x: &[f32], y: &[f32]) -> Option<f64> {
+    assert_eq!(x.len(), y.len());
+    let sum: f64 = x.iter().zip(y).map(|(&x, &y)| (f64::from(x) - f64::from(y)).powi(2)).sum();
+    (!x.is_empty()).then(|| sum / x.len() as f64)
+}
+
+/// Area under the ROC curve: the chance that a sample of class 1 has a larger score than one of class 0, where equal scores
+/// count half. From the rank sum of class 1 (Mann and Whitney 1947). `None` where a class has no sample or a score is NaN.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn auc(labels: &[usize], scores: &[f64]) -> Option<f64> {
+    assert_eq!(labels.len(), scores.len());
+    let positives = labels.iter().filter(|&&label| label == 1).count() as f64;
+    let negatives = labels.len() as f64 - positives;
+    if positives == 0.0 || negatives == 0.0 {
+        return None;
+    }
+    let of_positives = ranks(scores)?.into_iter().zip(labels).filter(|&(_, &label)| label == 1);
+    let sum: f64 = of_positives.map(|(rank, _)| rank).sum();
+    Some((sum - positives * (positives + 1.0) / 2.0) / (positives * negatives))
+}
+
+/// Spearman's correlation: that of the ranks, so that only the order of scores counts. `None` where all scores of one
+/// side are equal or one is NaN.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn rank_correlation(a: &[f64], b: &[f64]) -> Option<f64> {
+    assert_eq!(a.len(), b.len());
+    let (a, b) = (ranks(a)?, ranks(b)?);
+    let mean = (a.len() as f64 + 1.0) / 2.0;
+    let product =
+        |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum() };
+    let scale = (product(&a, &a) * product(&b, &b)).sqrt();
+    (scale > 0.0).then(|| product(&a, &b) / scale)
+}
+
+/// Share of the pairs of samples that `a` and `b` put in opposite orders; equal scores are in no order. `None` below two
+/// samples. No AUC changes by more than the share of its pairs that change.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn reordered(a: &[f64], b: &[f64]) -> Option<f64> {
+    assert_eq!(a.len(), b.len());
+    let pairs = a.len() * a.len().saturating_sub(1) / 2;
+    let swapped = |i: usize| (0..i).filter(|&j| (a[i] - a[j]) * (b[i] - b[j]) < 0.0).count();
+    (pairs > 0).then(|| (0..a.len()).map(swapped).sum::<usize>() as f64 / pairs as f64)
+}
+
+/// Ranks from 1; equal scores share their mean rank. `None` with a NaN.
+fn ranks(scores: &[f64]) -> Option<Vec<f64>> {
+    if scores.iter().any(|score| score.is_nan()) {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    let mut ranks = vec![0.0; scores.len()];
+    let mut below = 0;
+    // -0.0 and 0.0 are equal.
+    for tied in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
+        let mean = below as f64 + (tied.len() as f64 + 1.0) / 2.0;
+        tied.iter().for_each(|&i| ranks[i] = mean);
+        below += tied.len();
+    }
+    Some(ranks)
 }
 
 /// Counts of (label, predicted class).
@@ -240,6 +312,47 @@ mod tests {
         close(sqnr_db(&[3.0, 4.0], &[3.0, 4.5]), 20.0);
         assert_eq!(sqnr_db(&[1.0], &[1.0]), f64::INFINITY);
         assert_eq!(sqnr_db(&[0.0], &[1.0]), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn auc_by_hand() {
+        // Of the pairs (normal 1 or 3, anomalous 2 or 4) three are in order, one is not.
+        assert_eq!(auc(&[0, 1, 0, 1], &[1.0, 2.0, 3.0, 4.0]), Some(0.75));
+        assert_eq!(auc(&[0, 0, 1], &[1.0, 2.0, 3.0]), Some(1.0));
+        assert_eq!(auc(&[1, 0, 0], &[1.0, 2.0, 3.0]), Some(0.0));
+        // One pair is equal, one in order: (½ + 1) ⁄ 2. Where all are equal, nothing is told apart.
+        assert_eq!(auc(&[0, 0, 1], &[1.0, 2.0, 2.0]), Some(0.75));
+        assert_eq!(auc(&[0, 1, 0, 1], &[7.0; 4]), Some(0.5));
+        assert_eq!(auc(&[0, 1], &[-0.0, 0.0]), Some(0.5));
+        assert_eq!(auc(&[0, 1], &[1.0, f64::INFINITY]), Some(1.0));
+        assert_eq!(auc(&[0, 0], &[1.0, 2.0]), None);
+        assert_eq!(auc(&[1], &[1.0]), None);
+        assert_eq!(auc(&[0, 1], &[1.0, f64::NAN]), None);
+    }
+
+    #[test]
+    fn rank_correlation_by_hand() {
+        let close = |found: Option<f64>, expected: f64| close(found.unwrap(), expected);
+        close(rank_correlation(&[1.0, 2.0, 3.0], &[1.0, 10.0, 100.0]), 1.0);
+        close(rank_correlation(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]), -1.0);
+        // Ranks 1, 2, 3 and 1, 3, 2: 1 − 6·2 ⁄ (3·8).
+        close(rank_correlation(&[1.0, 2.0, 3.0], &[1.0, 3.0, 2.0]), 0.5);
+        assert_eq!(rank_correlation(&[1.0, 2.0], &[5.0, 5.0]), None);
+        assert_eq!(rank_correlation(&[], &[]), None);
+    }
+
+    #[test]
+    fn reordered_by_hand() {
+        assert_eq!(reordered(&[1.0, 2.0, 3.0], &[1.0, 3.0, 2.0]), Some(1.0 / 3.0));
+        assert_eq!(reordered(&[1.0, 2.0], &[2.0, 1.0]), Some(1.0));
+        assert_eq!(reordered(&[1.0, 2.0], &[2.0, 2.0]), Some(0.0));
+        assert_eq!(reordered(&[1.0], &[1.0]), None);
+    }
+
+    #[test]
+    fn mean_squared_error_by_hand() {
+        assert_eq!(mean_squared_error(&[1.0, 2.0], &[1.0, 4.0]), Some(2.0));
+        assert_eq!(mean_squared_error(&[], &[]), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::{Dataset, InputSpec};
 use crate::npy::{Array, Arrays};
-use crate::recipe::{DataFile, DataSets, Input, Network, Recipe, Sha256};
+use crate::recipe::{DataFile, DataSets, Input, Network, Recipe, Sha256, Task};
 use crate::{Failure, Result, files};
 
 /// The recipe's name in a model's folder.
@@ -134,6 +134,15 @@ impl Model {
         }
         if matches!(kind, DataKind::Test | DataKind::Full) || data.labels.is_some() {
             data.require_labels(self.recipe.classes.len())?;
+        }
+        if self.recipe.task == Task::Anomaly && !matches!(kind, DataKind::Test | DataKind::Full) {
+            let mut labels = data.labels.iter().flatten();
+            if let Some(sample) = labels.position(|&label| label != 0) {
+                let what = format!(
+                    "sample {sample} is labelled 1, not normal; an anomaly model learns from normal samples alone"
+                );
+                return Err(Failure::data(&path, what));
+            }
         }
         Ok(data)
     }

@@ -122,6 +122,61 @@ fn complete_model_opens_by_folder_and_by_file() {
     }
 }
 
+/// The same as an anomaly model, whose data but the tests' are all normal.
+fn anomaly() -> Fixture {
+    let fixture = Fixture::new()
+        .replace("classification", "anomaly")
+        .replace("int8_accuracy_min = 0.5", "int8_auc_min = 0.5\nauc_loss_max = 0.1")
+        .replace("teacher_accuracy = 1\nfloat_accuracy = 0.75", "float_auc = 0.75");
+    let mut npz = std::io::Cursor::new(Vec::new());
+    let x = Values::Float(vec![0.0, 0.25]);
+    npy::write_npz(&mut npz, [("x", &[1, 2][..], &x)]).unwrap();
+    fs::write(fixture.folder.path().join("normal.npz"), npz.get_ref()).unwrap();
+    let data = files::sha256_file(&fixture.folder.path().join("data.npz")).unwrap();
+    let from = format!("file = \"data.npz\"\nsha256 = \"{data}\"\nsamples = 2\nsplit = \"first\"");
+    let hash = files::sha256_hex(npz.get_ref());
+    let to = format!("file = \"normal.npz\"\nsha256 = \"{hash}\"\nsamples = 1\nsplit = \"first\"");
+    fixture.replace(&from, &to)
+}
+
+#[test]
+fn anomaly_model_opens() {
+    let fixture = anomaly();
+    let model = fixture.open().unwrap();
+    assert_eq!(model.recipe().task, Task::Anomaly);
+    assert_eq!(model.recipe().thresholds.auc_loss_max.unwrap().get(), 0.1);
+    assert_eq!(model.dataset(DataKind::Calibration).unwrap().labels, None);
+    assert_eq!(model.dataset(DataKind::Test).unwrap().labels.as_deref(), Some(&[1, 0][..]));
+}
+
+#[test]
+fn limits_of_another_task_and_a_third_class_are_refused() {
+    let text = anomaly().replace("int8_auc_min = 0.5", "macro_f1_min = 0.5").refusal();
+    assert!(text.contains("`thresholds.macro_f1_min` is never measured for `task = \"anomaly\"`"), "{text}");
+    assert!(text.contains("`auc_loss_max`"), "{text}");
+    let text = Fixture::new().replace("int8_accuracy_min", "int8_auc_min").refusal();
+    assert!(
+        text.contains("`thresholds.int8_auc_min` is never measured for `task = \"classification\"`"),
+        "{text}"
+    );
+    let text = anomaly().replace("[\"no\", \"yes\"]", "[\"a\", \"b\", \"c\"]").refusal();
+    assert!(text.contains("3 classes; an anomaly model has two"), "{text}");
+}
+
+#[test]
+fn an_anomaly_model_learns_from_normal_samples_alone() {
+    let fixture = anomaly();
+    let train = "[data.full]";
+    let data = files::sha256_file(&fixture.folder.path().join("data.npz")).unwrap();
+    let entry = format!(
+        "[data.train]\nfile = \"data.npz\"\nsha256 = \"{data}\"\nsamples = 2\nsplit = \"all\"\n{train}"
+    );
+    let fixture = fixture.replace(train, &entry);
+    let failure = fixture.open().unwrap().dataset(DataKind::Train).unwrap_err();
+    assert_eq!(failure.exit_code(), 4);
+    assert!(failure.to_string().contains("sample 0 is labelled 1, not normal"), "{failure}");
+}
+
 #[test]
 fn unknown_key_is_named_with_its_line() {
     let text = Fixture::new().replace("int8_accuracy_min", "int8_acuracy_min").refusal();

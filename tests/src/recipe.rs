@@ -25,7 +25,7 @@ pub struct Recipe {
     pub task: Task,
     /// One sentence on what goes in and what comes out.
     pub description: String,
-    /// Names of the classes, in the order of the output's elements.
+    /// Names of the classes, in the order of the output's elements; of an anomaly model, what `y` = 0 (normal) and 1 mean.
     pub classes: Classes,
     /// The network's input.
     pub input: Input,
@@ -68,11 +68,15 @@ pub struct Statements {
 }
 
 /// What a model does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
     /// The output holds one logit a class; the largest wins.
+    #[default]
     Classification,
+    /// The output is the input, given back by a network that knows normal samples only. A sample's score is the mean
+    /// squared error between the two: the larger, the less normal.
+    Anomaly,
 }
 
 /// Names of at least two classes, all different.
@@ -196,7 +200,7 @@ pub struct Source {
     pub url: Option<String>,
 }
 
-/// Limits, all optional.
+/// Limits, all optional: those of accuracy for a classification, those of the AUC for an anomaly model.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thresholds {
@@ -212,6 +216,12 @@ pub struct Thresholds {
     pub agreement_float_int8_min: Option<Fraction>,
     /// Least macro-F1 of the int8 student.
     pub macro_f1_min: Option<Fraction>,
+    /// Least area under the ROC curve of the teacher.
+    pub teacher_auc_min: Option<Fraction>,
+    /// Least area under the ROC curve of the int8 student.
+    pub int8_auc_min: Option<Fraction>,
+    /// Most of that area lost from the teacher to the int8 student.
+    pub auc_loss_max: Option<Fraction>,
 }
 
 /// Measured when the model was made.
@@ -221,13 +231,19 @@ pub struct Baseline {
     /// Accuracy of the teacher.
     pub teacher_accuracy: Option<Fraction>,
     /// Accuracy of the float student.
-    pub float_accuracy: Fraction,
+    pub float_accuracy: Option<Fraction>,
     /// Accuracy of the int8 student.
     pub int8_accuracy: Option<Fraction>,
     /// Macro-F1 of the teacher.
     pub teacher_macro_f1: Option<Fraction>,
     /// Macro-F1 of the float student.
     pub float_macro_f1: Option<Fraction>,
+    /// Area under the ROC curve of the teacher.
+    pub teacher_auc: Option<Fraction>,
+    /// Area under the ROC curve of the float student.
+    pub float_auc: Option<Fraction>,
+    /// Area under the ROC curve of the int8 student.
+    pub int8_auc: Option<Fraction>,
 }
 
 /// A number in [0, 1].
@@ -423,7 +439,46 @@ impl Recipe {
         if recipe.input.shape.is_empty() || recipe.input.shape.contains(&0) {
             return Err(fail(&"`input.shape` must have axes, none of them 0"));
         }
+        if recipe.task == Task::Anomaly && recipe.classes.len() != 2 {
+            return Err(fail(&format_args!(
+                "{} classes; an anomaly model has two, `classes = [\"normal\", \"anomalous\"]` for instance",
+                recipe.classes.len()
+            )));
+        }
+        if let Some(key) = recipe.thresholds.foreign(recipe.task) {
+            let (task, own) = match recipe.task {
+                Task::Classification => ("classification", "limits of accuracy"),
+                Task::Anomaly => ("anomaly", "`teacher_auc_min`, `int8_auc_min` and `auc_loss_max`"),
+            };
+            return Err(fail(&format_args!(
+                "`thresholds.{key}` is never measured for `task = \"{task}\"`, which has {own}; remove it"
+            )));
+        }
         Ok(recipe)
+    }
+}
+
+impl Thresholds {
+    /// The first limit that is set and that a model of this task can never meet.
+    fn foreign(&self, task: Task) -> Option<&'static str> {
+        let of_classification = [
+            ("teacher_accuracy_min", self.teacher_accuracy_min),
+            ("int8_accuracy_min", self.int8_accuracy_min),
+            ("distillation_loss_max", self.distillation_loss_max),
+            ("quantization_loss_max", self.quantization_loss_max),
+            ("agreement_float_int8_min", self.agreement_float_int8_min),
+            ("macro_f1_min", self.macro_f1_min),
+        ];
+        let of_anomaly = [
+            ("teacher_auc_min", self.teacher_auc_min),
+            ("int8_auc_min", self.int8_auc_min),
+            ("auc_loss_max", self.auc_loss_max),
+        ];
+        let foreign = match task {
+            Task::Classification => &of_anomaly[..],
+            Task::Anomaly => &of_classification[..],
+        };
+        foreign.iter().find(|(_, limit)| limit.is_some()).map(|&(key, _)| key)
     }
 }
 

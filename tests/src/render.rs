@@ -4,44 +4,111 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::anomaly::{Anomaly, FALSE_ALARMS};
+use crate::recipe::Task;
 use crate::validate::{Report, Score, Verdict};
 
-/// The report: the three networks, where accuracy was lost, the classes, and the verdicts.
+/// The report: the three networks, where accuracy was lost, the classes (scores, for an anomaly model), and the verdicts.
 ///
 /// Plain text without colours, so that a file or a log can take it too. What is not known is a dash.
 pub fn text(report: &Report) -> String {
-    let Report { model, on, dataset, samples, agreement, loss, .. } = report;
+    let Report { model, on, dataset, samples, loss, .. } = report;
     let mut text = format!("{model} on {on}: {samples} samples of {dataset}\n\n");
     let mut add = |table: &Table| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}\n", table.trim_fmt());
     };
     add(&networks(report));
-    let mut split = table(&["accuracy lost", "points"]);
-    split.add_row(["in distillation (teacher - float)".to_owned(), points(loss.distillation)]);
-    split.add_row(["in quantization (float - int8)".to_owned(), points(loss.quantization)]);
+    let mut split = match report.task {
+        Task::Classification => table(&["accuracy lost", "points"]),
+        Task::Anomaly => table(&["AUC lost", ""]),
+    };
+    split.add_row([
+        "in distillation (teacher - float)".to_owned(),
+        self::loss(report.task, loss.distillation),
+    ]);
+    split.add_row(["in quantization (float - int8)".to_owned(), self::loss(report.task, loss.quantization)]);
     add(&split);
     let mut closeness = table(&["closeness", ""]);
-    closeness.add_row(["same class, teacher and float".to_owned(), percent(agreement.teacher_float)]);
-    closeness.add_row(["same class, teacher and int8".to_owned(), percent(agreement.teacher_int8)]);
-    closeness.add_row(["same class, float and int8".to_owned(), percent(agreement.float_int8)]);
-    closeness.add_row(["KL(teacher || int8), nats".to_owned(), number(report.kl, 4)]);
-    let softened = format!("KL(teacher || int8) at T = {}", report.kl_temperature);
-    closeness.add_row([softened, number(report.kl_softened, 4)]);
-    closeness.add_row(["SQNR of int8's logits, dB".to_owned(), number(report.logits_sqnr_db, 1)]);
-    let confidence = report.confidence;
-    closeness.add_row(["int8's mean confidence".to_owned(), percent(confidence.map(|sure| sure.mean))]);
-    let error = confidence.and_then(|sure| sure.error);
-    closeness.add_row(["its expected calibration error".to_owned(), percent(error)]);
+    closeness_rows(report).into_iter().for_each(|row| {
+        closeness.add_row(row);
+    });
     if let Some(mismatches) = report.byte_mismatches {
         closeness.add_row(["bytes unlike the host's".to_owned(), mismatches.to_string()]);
     }
     add(&closeness);
-    add(&classes(report));
+    match &report.anomaly {
+        Some(anomaly) => add(&scores(report, anomaly)),
+        None => add(&classes(report)),
+    }
     for verdict in &report.verdicts {
         let _ = writeln!(text, "{}", verdict_line(verdict));
     }
     text
+}
+
+/// What a task is judged by, of one network: `92.40 %`, or `AUC 0.9912`.
+pub fn measure(score: Option<Score>) -> String {
+    match score {
+        Some(Score { accuracy: None, auc: Some(auc), .. }) => format!("AUC {auc:.4}"),
+        score => percent(score.and_then(|score| score.accuracy)),
+    }
+}
+
+/// The same as a share for tables: `1.10 %` of accuracy, or AUC.
+pub fn lost(task: Task, loss: Option<f64>) -> String {
+    match task {
+        Task::Classification => percent(loss),
+        Task::Anomaly => number(loss, 4),
+    }
+}
+
+/// What was lost of [`measure`]: points of accuracy, or AUC.
+fn loss(task: Task, loss: Option<f64>) -> String {
+    match task {
+        Task::Classification => points(loss),
+        Task::Anomaly => loss.map_or("-".to_owned(), |loss| format!("{:+.4}", loss + 0.0)),
+    }
+}
+
+/// How close the networks are, in words and figures.
+fn closeness_rows(report: &Report) -> Vec<[String; 2]> {
+    let Report { agreement, .. } = report;
+    let db = number(report.logits_sqnr_db, 1);
+    match &report.anomaly {
+        None => vec![
+            ["same class, teacher and float".to_owned(), percent(agreement.teacher_float)],
+            ["same class, teacher and int8".to_owned(), percent(agreement.teacher_int8)],
+            ["same class, float and int8".to_owned(), percent(agreement.float_int8)],
+            ["KL(teacher || int8), nats".to_owned(), number(report.kl, 4)],
+            [format!("KL(teacher || int8) at T = {}", report.kl_temperature), number(report.kl_softened, 4)],
+            ["SQNR of int8's logits, dB".to_owned(), db],
+            ["int8's mean confidence".to_owned(), percent(report.confidence.map(|sure| sure.mean))],
+            [
+                "its expected calibration error".to_owned(),
+                percent(report.confidence.and_then(|sure| sure.error)),
+            ],
+        ],
+        Some(Anomaly { correlation, .. }) => vec![
+            ["scores' rank correlation, teacher and float".to_owned(), number(correlation.teacher_float, 4)],
+            ["scores' rank correlation, teacher and int8".to_owned(), number(correlation.teacher_int8, 4)],
+            ["scores' rank correlation, float and int8".to_owned(), number(correlation.float_int8, 4)],
+            ["SQNR of int8's output, dB".to_owned(), db],
+        ],
+    }
+}
+
+/// An anomaly model's scores: where normal and anomalous samples lie, and a threshold.
+fn scores(report: &Report, anomaly: &Anomaly) -> Table {
+    let threshold = format!("more than {}", number(anomaly.threshold, 4));
+    let mut table = table(&["int8's score", "samples", "mean", &threshold]);
+    let false_alarms = anomaly.threshold.map(|_| FALSE_ALARMS);
+    let rows = [(anomaly.normal, false_alarms), (anomaly.anomalous, anomaly.detected)];
+    for (class, (mean, share)) in report.classes.iter().zip(rows) {
+        let support = class.support.map_or("-".to_owned(), |support| support.to_string());
+        table.add_row([class.name.clone(), support, number(mean, 4), percent(share)]);
+    }
+    table
 }
 
 /// `ok      int8_accuracy_min: 0.9012 (limit 0.9)`.
@@ -58,6 +125,11 @@ fn networks(report: &Report) -> Table {
         let cells = [teacher.as_ref(), float.as_ref(), Some(int8)].map(|score| percent(score.and_then(pick)));
         [vec![name.to_owned()], cells.to_vec()].concat()
     };
+    if report.task == Task::Anomaly {
+        let auc = |score: Option<&Score>| number(score.and_then(|score| score.auc), 4);
+        table.add_row(["AUC".to_owned(), auc(teacher.as_ref()), auc(float.as_ref()), auc(Some(int8))]);
+        return table;
+    }
     table.add_row(row("accuracy", |score| score.accuracy));
     table.add_row(row("macro-F1", |score| score.macro_f1));
     table

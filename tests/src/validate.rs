@@ -1,14 +1,16 @@
 //! Teacher against float student against int8 student: how close they are, and where accuracy was lost.
 //!
 //! Accuracies, agreements and losses are fractions; a loss below 0 is a gain. What cannot be known, for want
-//! of labels or of a network, is `None`, and `null` in JSON.
+//! of labels or of a network, or does not suit the model's task, is `None`, and `null` in JSON. Anomaly models are
+//! judged in [`anomaly`](crate::anomaly).
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::anomaly::{self, Anomaly};
 use crate::metrics::{self, Confusion};
-use crate::recipe::{Fraction, Thresholds};
+use crate::recipe::{Fraction, Task, Thresholds};
 use crate::run::Outputs;
 use crate::{Failure, Result};
 
@@ -35,11 +37,13 @@ pub struct Comparison<'a> {
     pub classes: &'a [String],
     /// The right class of each sample, where known.
     pub labels: Option<&'a [usize]>,
-    /// The teacher's logits.
+    /// The inputs as they were given, which the networks of an anomaly model give back; `None` for a classification.
+    pub inputs: Option<&'a Outputs>,
+    /// The teacher's outputs.
     pub teacher: Option<&'a Outputs>,
-    /// The float student's logits.
+    /// The float student's outputs.
     pub float: Option<&'a Outputs>,
-    /// The int8 student's logits, dequantized.
+    /// The int8 student's outputs, dequantized.
     pub int8: &'a Outputs,
 }
 
@@ -50,6 +54,9 @@ pub struct Report {
     pub schema: u32,
     /// The model's name.
     pub model: String,
+    /// What the model does.
+    #[serde(default)]
+    pub task: Task,
     /// The core that ran the int8 student.
     pub on: String,
     /// The data set.
@@ -70,13 +77,16 @@ pub struct Report {
     pub kl_softened: Option<f64>,
     /// The temperature of [`Self::kl_softened`].
     pub kl_temperature: f64,
-    /// SQNR of the int8 student's logits against the float student's, in dB; infinite (null) where equal.
+    /// SQNR of the int8 student's outputs against the float student's, in dB; infinite (null) where equal.
     pub logits_sqnr_db: Option<f64>,
-    /// Accuracy lost on the way.
+    /// Accuracy lost on the way; AUC in an anomaly model.
     pub loss: Loss,
     /// How sure the int8 student is, and how rightly so.
     #[serde(default)]
     pub confidence: Option<Confidence>,
+    /// What there is to know of an anomaly model's scores.
+    #[serde(default)]
+    pub anomaly: Option<Anomaly>,
     /// Output bytes that differ between the core and the host's reference; `None` where they were not
     /// compared.
     pub byte_mismatches: Option<u64>,
@@ -91,16 +101,26 @@ pub struct Report {
 }
 
 /// How well a network does.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Share of samples given their label.
     pub accuracy: Option<f64>,
     /// Mean F1 over classes.
     pub macro_f1: Option<f64>,
+    /// Area under the ROC curve of an anomaly model's scores.
+    #[serde(default)]
+    pub auc: Option<f64>,
 }
 
-/// Shares of equal choices.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+impl Score {
+    /// What the task is judged by: accuracy, or the AUC of an anomaly model.
+    pub fn measure(self) -> Option<f64> {
+        self.accuracy.or(self.auc)
+    }
+}
+
+/// How far two networks agree: shares of equal choices, or correlations of scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
     /// Teacher and float student.
     pub teacher_float: Option<f64>,
@@ -110,8 +130,8 @@ pub struct Agreement {
     pub float_int8: Option<f64>,
 }
 
-/// Where accuracy was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Where accuracy (AUC) was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Loss {
     /// Teacher − float student.
     pub distillation: Option<f64>,
@@ -160,12 +180,59 @@ pub struct Verdict {
     pub passed: bool,
 }
 
+impl Loss {
+    /// Teacher − int8 student.
+    pub fn total(self) -> Option<f64> {
+        Some(self.distillation? + self.quantization?)
+    }
+}
+
 /// Compares the networks' outputs.
 ///
 /// # Errors
-/// [`Failure::Data`] where outputs or labels differ in number of samples, or outputs in number of classes.
+/// [`Failure::Data`] where outputs or labels differ in number of samples, or outputs in number of classes (of an anomaly
+/// model, in number of elements from its input).
 pub fn compare(input: &Comparison<'_>) -> Result<Report> {
     check(input)?;
+    let Comparison { classes, labels, float, int8, .. } = *input;
+    let unmeasured = Report {
+        schema: SCHEMA,
+        model: input.model.to_owned(),
+        task: if input.inputs.is_some() { Task::Anomaly } else { Task::Classification },
+        on: input.on.to_owned(),
+        dataset: input.dataset.to_owned(),
+        samples: int8.samples(),
+        teacher: None,
+        float: None,
+        int8: Score::default(),
+        agreement: Agreement::default(),
+        kl: None,
+        kl_softened: None,
+        kl_temperature: SOFT_TEMPERATURE,
+        logits_sqnr_db: float.map(|float| metrics::sqnr_db(&float.concat(), &int8.concat())),
+        loss: Loss::default(),
+        confidence: None,
+        anomaly: None,
+        byte_mismatches: None,
+        classes: class_scores(classes, labels, [None; 3]),
+        confusion: None,
+        verdicts: Vec::new(),
+        passed: None,
+    };
+    let mut report = match input.inputs {
+        Some(inputs) => anomaly::measure(input, inputs, unmeasured),
+        None => classified(input, unmeasured),
+    };
+    let loss = |a: Option<Score>, b: Option<Score>| Some(a?.measure()? - b?.measure()?);
+    report.loss = Loss {
+        distillation: loss(report.teacher, report.float),
+        quantization: loss(report.float, Some(report.int8)),
+    };
+    Ok(report)
+}
+
+/// Measures a classification.
+fn classified(input: &Comparison<'_>, unmeasured: Report) -> Report {
     let Comparison { classes, labels, teacher, float, int8, .. } = *input;
     let teacher_choice = teacher.map(Outputs::classes);
     let float_choice = float.map(Outputs::classes);
@@ -174,23 +241,16 @@ pub fn compare(input: &Comparison<'_>) -> Result<Report> {
     let score = |choice: &[usize]| Score {
         accuracy: labels.and_then(|labels| metrics::agreement(labels, choice)),
         macro_f1: confusion(Some(choice)).and_then(|confusion| confusion.macro_f1()),
+        auc: None,
     };
     let agreement = |a: Option<&[usize]>, b: Option<&[usize]>| metrics::agreement(a?, b?);
     let kl = |temperature| metrics::mean_kl(&teacher?.logits, &int8.logits, temperature);
-    let (teacher_score, float_score) =
-        (teacher_choice.as_deref().map(score), float_choice.as_deref().map(score));
-    let int8_score = score(&int8_choice);
-    let loss = |a: Option<Score>, b: Option<Score>| Some(a?.accuracy? - b?.accuracy?);
-    let int8_confusion = confusion(Some(&int8_choice));
-    Ok(Report {
-        schema: SCHEMA,
-        model: input.model.to_owned(),
-        on: input.on.to_owned(),
-        dataset: input.dataset.to_owned(),
-        samples: int8.samples(),
-        teacher: teacher_score,
-        float: float_score,
-        int8: int8_score,
+    let [of_teacher, of_float, of_int8] =
+        [teacher_choice.as_deref(), float_choice.as_deref(), Some(&int8_choice[..])].map(confusion);
+    Report {
+        teacher: teacher_choice.as_deref().map(score),
+        float: float_choice.as_deref().map(score),
+        int8: score(&int8_choice),
         agreement: Agreement {
             teacher_float: agreement(teacher_choice.as_deref(), float_choice.as_deref()),
             teacher_int8: agreement(teacher_choice.as_deref(), Some(&int8_choice)),
@@ -198,24 +258,11 @@ pub fn compare(input: &Comparison<'_>) -> Result<Report> {
         },
         kl: kl(1.0),
         kl_softened: kl(SOFT_TEMPERATURE),
-        kl_temperature: SOFT_TEMPERATURE,
-        logits_sqnr_db: float.map(|float| metrics::sqnr_db(&float.concat(), &int8.concat())),
-        loss: Loss {
-            distillation: loss(teacher_score, float_score),
-            quantization: loss(float_score, Some(int8_score)),
-        },
         confidence: confidence(int8, &int8_choice, labels),
-        byte_mismatches: None,
-        classes: class_scores(
-            classes,
-            confusion(teacher_choice.as_deref()).as_ref(),
-            confusion(float_choice.as_deref()).as_ref(),
-            int8_confusion.as_ref(),
-        ),
-        confusion: int8_confusion.map(|confusion| confusion.counts().to_vec()),
-        verdicts: Vec::new(),
-        passed: None,
-    })
+        classes: class_scores(classes, labels, [of_teacher.as_ref(), of_float.as_ref(), of_int8.as_ref()]),
+        confusion: of_int8.map(|confusion| confusion.counts().to_vec()),
+        ..unmeasured
+    }
 }
 
 impl Verdict {
@@ -248,6 +295,9 @@ impl Report {
                 self.agreement.float_int8,
             ),
             at_least("macro_f1_min", thresholds.macro_f1_min, self.int8.macro_f1),
+            at_least("teacher_auc_min", thresholds.teacher_auc_min, self.teacher.and_then(|score| score.auc)),
+            at_least("int8_auc_min", thresholds.int8_auc_min, self.int8.auc),
+            at_most("auc_loss_max", thresholds.auc_loss_max, self.loss.total()),
             self.byte_mismatches.map(|count| Verdict {
                 name: "byte_mismatches".into(),
                 limit: 0.0,
@@ -283,9 +333,21 @@ fn check(input: &Comparison<'_>) -> Result<()> {
         if outputs.samples() != samples {
             return fail(format!("{name} gives {} samples, int8 student {samples}", outputs.samples()));
         }
-        if let Some(logits) = outputs.logits.iter().find(|logits| logits.len() != classes) {
+        if let Some(inputs) = input.inputs {
+            let mut pairs = outputs.logits.iter().zip(&inputs.logits);
+            if let Some((output, input)) = pairs.find(|(output, input)| output.len() != input.len()) {
+                return fail(format!(
+                    "{name} gives {} elements; an anomaly model gives back its input, which has {}",
+                    output.len(),
+                    input.len()
+                ));
+            }
+        } else if let Some(logits) = outputs.logits.iter().find(|logits| logits.len() != classes) {
             return fail(format!("{name} gives {} logits; the model has {classes} classes", logits.len()));
         }
+    }
+    if let Some(inputs) = input.inputs.filter(|inputs| inputs.samples() != samples) {
+        return fail(format!("{} inputs for {samples} outputs", inputs.samples()));
     }
     match input.labels {
         Some(labels) if labels.len() != samples => {
@@ -308,15 +370,16 @@ fn confidence(outputs: &Outputs, choice: &[usize], labels: Option<&[usize]>) -> 
     (!sure.is_empty()).then(|| Confidence { mean: sure.iter().sum::<f64>() / sure.len() as f64, error })
 }
 
+/// Of teacher, float and int8 student, by their confusions.
 fn class_scores(
     classes: &[String],
-    teacher: Option<&Confusion>,
-    float: Option<&Confusion>,
-    int8: Option<&Confusion>,
+    labels: Option<&[usize]>,
+    [teacher, float, int8]: [Option<&Confusion>; 3],
 ) -> Vec<ClassScore> {
+    let samples = |class| labels.map(|labels| labels.iter().filter(|&&label| label == class).count() as u64);
     let score = |(class, name): (usize, &String)| ClassScore {
         name: name.clone(),
-        support: int8.map(|confusion| confusion.support(class)),
+        support: samples(class),
         teacher: teacher.and_then(|confusion| confusion.recall(class)),
         float: float.and_then(|confusion| confusion.recall(class)),
         int8: int8.and_then(|confusion| confusion.recall(class)),

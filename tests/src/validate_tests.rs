@@ -34,6 +34,7 @@ fn report() -> Report {
         on: "host",
         classes: &classes,
         labels: Some(&LABELS),
+        inputs: None,
         teacher: Some(&teacher),
         float: Some(&float),
         int8: &int8,
@@ -45,12 +46,12 @@ fn report() -> Report {
 fn three_way_split_by_hand() {
     let report = report();
     assert_eq!(report.samples, 4);
-    assert_eq!(report.teacher, Some(Score { accuracy: Some(1.0), macro_f1: Some(1.0) }));
+    assert_eq!(report.teacher, Some(Score { accuracy: Some(1.0), macro_f1: Some(1.0), auc: None }));
     // Float: class no 2·2⁄(2+3), class yes 2·1⁄(2+1).
     let float = report.float.unwrap();
     assert_eq!(float.accuracy, Some(0.75));
     assert!((float.macro_f1.unwrap() - (0.8 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
-    assert_eq!(report.int8, Score { accuracy: Some(0.5), macro_f1: Some(0.5) });
+    assert_eq!(report.int8, Score { accuracy: Some(0.5), macro_f1: Some(0.5), auc: None });
     assert_eq!(report.loss, Loss { distillation: Some(0.25), quantization: Some(0.25) });
     let agreement = Agreement { teacher_float: Some(0.75), teacher_int8: Some(0.5), float_int8: Some(0.75) };
     assert_eq!(report.agreement, agreement);
@@ -96,6 +97,7 @@ fn unknown_is_null_and_misses_its_limit() {
         on: "cortex-m4",
         classes: &classes,
         labels: None,
+        inputs: None,
         teacher: None,
         float: None,
         int8: &int8,
@@ -138,6 +140,7 @@ fn lengths_that_differ_are_errors() {
         on: "host",
         classes: &classes,
         labels: Some(&LABELS),
+        inputs: None,
         teacher: None,
         float: Some(&outputs),
         int8: &outputs,

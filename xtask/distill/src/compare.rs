@@ -7,7 +7,7 @@ use xtask::console::{Console, percent, table};
 use crate::command::{validated, write_student};
 use crate::run::{Bench, Teaching};
 
-/// Accuracy of one student.
+/// Accuracy, or AUC, of one student.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// `labels`, `distilled` or `quantization-aware`.
@@ -37,8 +37,8 @@ pub fn compare(bench: &Bench, seeds: u64, console: Console) -> Result<Vec<Row>> 
                 let out = folder.join("compare").join(name);
                 let (folder, ..) = write_student(bench, teaching, (float, quantized), &out, false)?;
                 let report = validated(&folder, quiet)?;
-                let float = report.float.as_ref().and_then(|score| score.accuracy);
-                rows.push(Row { teaching: name, seed, float, int8: report.int8.accuracy });
+                let float = report.float.and_then(|score| score.measure());
+                rows.push(Row { teaching: name, seed, float, int8: report.int8.measure() });
                 Ok(())
             };
             measure(teaching.name(), &trained.before, None)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use still8_validation::data::Dataset;
 use still8_validation::model::{DataKind, FILE_NAME, Model};
-use still8_validation::recipe::{Precision, Recipe};
+use still8_validation::recipe::{self, Precision, Recipe};
 use still8_validation::{Failure, Result, files};
 use xtask::commands::target_dir;
 use xtask::console::Console;
@@ -125,7 +125,10 @@ impl Bench {
             }
             _ => split(&train),
         };
-        let task = Task::Classification;
+        let task = match recipe.task {
+            recipe::Task::Classification => Task::Classification,
+            recipe::Task::Anomaly => Task::Reconstruction,
+        };
         // What is read after training is looked at before it.
         let [test, calibration] = [DataKind::Test, DataKind::Calibration].map(|kind| model.dataset(kind));
         let (test, _) = (test?, calibration?);
@@ -183,10 +186,16 @@ impl Bench {
         if teacher.sizes[0] != outputs {
             return Err(Failure::data(
                 &paths[0],
-                format!(
-                    "the teacher gives {} elements, but the model has {outputs} classes",
-                    teacher.sizes[0]
-                ),
+                match self.task {
+                    Task::Classification => format!(
+                        "the teacher gives {} elements, but the model has {outputs} classes",
+                        teacher.sizes[0]
+                    ),
+                    Task::Reconstruction => format!(
+                        "the teacher gives {} elements, but an anomaly model gives back its input, which has {outputs}",
+                        teacher.sizes[0]
+                    ),
+                },
             ));
         }
         let cache = target_dir().join("distill/answers");
@@ -416,15 +425,13 @@ fn content_hash(samples: &Samples) -> String {
 /// An epoch in one line.
 pub fn line(epoch: &Epoch, of: usize) -> String {
     let percent = |value: Option<f64>| xtask::console::percent(value);
-    format!(
-        "{} epoch {}/{of}: loss {:.4}, held out {:.4}, accuracy {}, agreement {}",
-        epoch.phase,
-        epoch.epoch,
-        epoch.train_loss,
-        epoch.holdout_loss,
-        percent(epoch.accuracy),
-        percent(epoch.agreement)
-    )
+    let Epoch { phase, epoch: number, train_loss, holdout_loss, accuracy, agreement, .. } = epoch;
+    let mut line = format!("{phase} epoch {number}/{of}: loss {train_loss:.4}, held out {holdout_loss:.4}");
+    // A reconstruction has neither.
+    if accuracy.or(*agreement).is_some() {
+        line += &format!(", accuracy {}, agreement {}", percent(*accuracy), percent(*agreement));
+    }
+    line
 }
 
 fn write_log(file: &Path, log: &[&Epoch]) -> Result<()> {

@@ -111,7 +111,8 @@ pub struct Candidate {
     pub plan_bytes: usize,
     /// Of the arena.
     pub arena_bytes: usize,
-    /// For each round that it took part in: epochs, and agreement with the teacher (or accuracy) on held-out samples.
+    /// For each round that it took part in: epochs, and agreement with the teacher (or accuracy, or the loss below 0) on
+    /// held-out samples.
     pub rounds: Vec<(usize, f64)>,
 }
 
@@ -233,12 +234,17 @@ pub fn render(candidates: &[Candidate]) -> String {
     let mut text = table(&["width", "depth", "parameters", "MACs", "plan", "arena", "held out, by epochs"]);
     for c in candidates {
         let rounds: Vec<String> =
-            c.rounds.iter().map(|(epochs, score)| format!("{epochs}: {}", percent(Some(*score)))).collect();
+            c.rounds.iter().map(|&(epochs, score)| format!("{epochs}: {}", held_out(score))).collect();
         let sizes =
             [c.width, c.depth, c.parameters, c.macs, c.plan_bytes, c.arena_bytes].map(|n| n.to_string());
         text.add_row(sizes.into_iter().chain([rounds.join(", ")]));
     }
     text.to_string()
+}
+
+/// The score of a trial: a share, or below 0 a loss.
+fn held_out(score: f64) -> String {
+    if score < 0.0 { format!("loss {:.4}", -score) } else { percent(Some(score)) }
 }
 
 /// The board of this name.

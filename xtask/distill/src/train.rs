@@ -349,7 +349,7 @@ fn run_shard(
         x.data.extend(sample.iter().map(|x| x * lesson.scale));
         x.n += 1;
     }
-    let own = x.data.clone();
+    let own = given_back(&x, lesson.scale);
     let run = net.forward(x, true);
     let answers = lesson.answers.get(view);
     let output = run.output();
@@ -387,6 +387,11 @@ fn run_shard(
     sum
 }
 
+/// What a reconstruction of `x` is held to: the samples in their own units, in which teacher and student answer.
+fn given_back(x: &Batch, scale: f32) -> Vec<f32> {
+    x.data.iter().map(|x| x / scale).collect()
+}
+
 /// Loss, accuracy and agreement on the held-out samples.
 pub fn evaluate(net: &Net, lesson: &Lesson<'_>) -> Epoch {
     let indices: Vec<usize> = (0..lesson.holdout.len()).collect();
@@ -394,7 +399,7 @@ pub fn evaluate(net: &Net, lesson: &Lesson<'_>) -> Epoch {
         .par_chunks(SHARD)
         .map(|shard| {
             let x = lesson.holdout.batch(shard, lesson.scale);
-            let own = x.data.clone();
+            let own = given_back(&x, lesson.scale);
             let run = net.forward(x, false);
             let mut sums = [0f64; 3];
             let mut gradient = vec![0.0; run.output().image()];

@@ -175,6 +175,7 @@ fn how_to_use(card: &Card) -> Vec<Part> {
     let range = input.and_then(|input| input.range).map(|[low, high]| format!("{low} to {high}"));
     let output = match card.task.as_deref() {
         Some("classification") => Some("one logit for each class; the largest wins".to_owned()),
+        Some("anomaly") => Some("the input, rebuilt; the mean squared difference is the score".to_owned()),
         _ => None,
     };
     let classes: Vec<String> = card.classes.iter().map(|class| clean(class)).collect();
@@ -254,12 +255,13 @@ fn figure(card: &Card, figure: &Figure) -> String {
     value.map_or_else(|| NOT_MEASURED.to_owned(), |&value| show(value, figure.unit))
 }
 
-/// The known figures of one kind; a task without classes shows those that it has.
+/// The known figures of one kind: those of the task, measured or not, and of all others those that there are.
 fn figures(card: &Card, closeness: bool) -> Vec<(String, String)> {
     let all = card.evaluation.as_ref().map(|evaluation| &evaluation.figures);
     let classifies = card.task.as_deref().is_none_or(|task| task == "classification");
     let shown = |figure: &&Figure| {
-        figure.closeness == closeness && (classifies || all.is_some_and(|all| all.contains_key(figure.name)))
+        let usual = classifies != figure.name.ends_with("_auc");
+        figure.closeness == closeness && (usual || all.is_some_and(|all| all.contains_key(figure.name)))
     };
     FIGURES.iter().filter(shown).map(|known| (known.label.to_owned(), figure(card, known))).collect()
 }

@@ -38,21 +38,23 @@ const fn share(name: &'static str, label: &'static str) -> Figure {
     Figure { name, label, unit: Unit::Share, closeness: false }
 }
 
+const fn number(name: &'static str, label: &'static str) -> Figure {
+    Figure { name, label, unit: Unit::Number, closeness: false }
+}
+
 const fn close(name: &'static str, label: &'static str, unit: Unit) -> Figure {
     Figure { name, label, unit, closeness: true }
 }
 
 /// The figures that have a label, in the order in which they are shown. Any other name is shown as it is.
-pub const FIGURES: [Figure; 13] = [
+pub const FIGURES: [Figure; 16] = [
     share("int8_accuracy", "accuracy of the int8 student"),
     share("float_accuracy", "accuracy of the float student"),
     share("teacher_accuracy", "accuracy of the teacher"),
-    Figure {
-        name: "int8_macro_f1",
-        label: "macro-F1 of the int8 student",
-        unit: Unit::Number,
-        closeness: false,
-    },
+    number("int8_macro_f1", "macro-F1 of the int8 student"),
+    number("int8_auc", "area under the ROC curve of the int8 student"),
+    number("float_auc", "area under the ROC curve of the float student"),
+    number("teacher_auc", "area under the ROC curve of the teacher"),
     share("int8_confidence", "mean confidence of the int8 student"),
     share("int8_calibration_error", "expected calibration error of the int8 student (15 bins)"),
     close("loss_distillation", "accuracy lost in distillation (teacher to float student)", Unit::Share),
@@ -101,6 +103,7 @@ pub fn recipe(recipe: &Recipe, sha256: String) -> Card {
 fn task(task: Task) -> &'static str {
     match task {
         Task::Classification => "classification",
+        Task::Anomaly => "anomaly",
     }
 }
 
@@ -156,6 +159,9 @@ pub fn evaluation(report: &validate::Report) -> Evaluation {
         ("float_accuracy", accuracy(report.float)),
         ("teacher_accuracy", accuracy(report.teacher)),
         ("int8_macro_f1", report.int8.macro_f1),
+        ("int8_auc", report.int8.auc),
+        ("float_auc", report.float.and_then(|score| score.auc)),
+        ("teacher_auc", report.teacher.and_then(|score| score.auc)),
         ("int8_confidence", report.confidence.map(|sure| sure.mean)),
         ("int8_calibration_error", report.confidence.and_then(|sure| sure.error)),
         ("loss_distillation", loss.distillation),

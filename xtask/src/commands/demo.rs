@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use still8_validation::render::{lost, measure};
 use still8_validation::validate::Report as Validation;
 use still8_validation::{Failure, Result};
 
@@ -144,11 +145,11 @@ fn render(report: &Report) -> String {
         let number = |value: Option<usize>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         summary.add_row([
             model.model.clone(),
-            percent(host.teacher.and_then(|score| score.accuracy)),
-            percent(host.float.and_then(|score| score.accuracy)),
-            percent(host.int8.accuracy),
-            percent(host.loss.distillation),
-            percent(host.loss.quantization),
+            measure(host.teacher),
+            measure(host.float),
+            measure(Some(host.int8)),
+            lost(host.task, host.loss.distillation),
+            lost(host.task, host.loss.quantization),
             percent(host.agreement.float_int8),
             if host.passed == Some(true) { "hold".to_owned() } else { "MISSED".to_owned() },
             device,

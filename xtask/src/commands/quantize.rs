@@ -312,6 +312,7 @@ impl Prepared {
             Some(model) => {
                 let recipe = model.recipe();
                 settings.name.clone_from(&recipe.name);
+                settings.task = recipe.task;
                 if let Some([low, high]) = model.input().range {
                     settings.input_ranges.insert(recipe.input.name.clone(), (low, high));
                 }

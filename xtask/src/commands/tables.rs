@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use still8_validation::render::{lost, measure};
 use still8_validation::validate::Report as Validation;
 use still8_validation::{Failure, Result, files};
 
@@ -58,26 +59,7 @@ pub fn run(console: Console) -> Result<()> {
             });
             accuracy.add_row(cells(row).into_iter().chain(sizes));
         }
-        let mut own = table(&[
-            "data",
-            "samples",
-            "accuracy",
-            "macro-F1",
-            "lost quantizing",
-            "int8 = float",
-            "KL(teacher, int8)",
-        ]);
-        for row in &rows {
-            own.add_row([
-                row.dataset.clone(),
-                row.samples.to_string(),
-                percent(row.int8.accuracy),
-                row.int8.macro_f1.map_or_else(|| "-".into(), |f1| format!("{f1:.4}")),
-                percent(row.loss.quantization),
-                percent(row.agreement.float_int8),
-                row.kl.map_or_else(|| "-".into(), |kl| format!("{kl:.4}")),
-            ]);
-        }
+        let own = if rows[0].anomaly.is_some() { own_anomaly(&rows) } else { own_classification(&rows) };
         replace(&model.join("README.md"), "int8", &format!("By `cargo xtask validate`:\n\n{own}"))?;
     }
 
@@ -92,6 +74,63 @@ pub fn run(console: Console) -> Result<()> {
     replace(&readme, "ops", &ops::markdown())?;
     console.say(format!("{accuracy}\n\n{counts}\n\n{peers}"));
     Ok(())
+}
+
+/// The table in the README of a classification.
+fn own_classification(rows: &[Validation]) -> comfy_table::Table {
+    let mut own = table(&[
+        "data",
+        "samples",
+        "accuracy",
+        "macro-F1",
+        "lost quantizing",
+        "int8 = float",
+        "KL(teacher, int8)",
+    ]);
+    for row in rows {
+        own.add_row([
+            row.dataset.clone(),
+            row.samples.to_string(),
+            percent(row.int8.accuracy),
+            number(row.int8.macro_f1),
+            percent(row.loss.quantization),
+            percent(row.agreement.float_int8),
+            number(row.kl),
+        ]);
+    }
+    own
+}
+
+/// The table in the README of an anomaly model.
+fn own_anomaly(rows: &[Validation]) -> comfy_table::Table {
+    let mut own = table(&[
+        "data",
+        "samples",
+        "teacher AUC",
+        "float AUC",
+        "int8 AUC",
+        "rank correlation, float and int8",
+        "score of 5 % false alarms",
+        "anomalies above it",
+    ]);
+    for row in rows {
+        let anomaly = row.anomaly;
+        own.add_row([
+            row.dataset.clone(),
+            row.samples.to_string(),
+            number(row.teacher.and_then(|score| score.auc)),
+            number(row.float.and_then(|score| score.auc)),
+            number(row.int8.auc),
+            number(anomaly.and_then(|anomaly| anomaly.correlation.float_int8)),
+            number(anomaly.and_then(|anomaly| anomaly.threshold)),
+            percent(anomaly.and_then(|anomaly| anomaly.detected)),
+        ]);
+    }
+    own
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
 }
 
 /// What the reference networks need, and which share that is of what the peer needs.
@@ -157,13 +196,13 @@ fn cells(report: &Validation) -> Vec<String> {
         report.model.clone(),
         report.dataset.clone(),
         report.samples.to_string(),
-        percent(report.teacher.and_then(|score| score.accuracy)),
-        percent(report.float.and_then(|score| score.accuracy)),
-        percent(report.int8.accuracy),
-        percent(report.loss.distillation),
-        percent(report.loss.quantization),
+        measure(report.teacher),
+        measure(report.float),
+        measure(Some(report.int8)),
+        lost(report.task, report.loss.distillation),
+        lost(report.task, report.loss.quantization),
         percent(report.agreement.float_int8),
-        report.kl.map_or_else(|| "-".into(), |kl| format!("{kl:.4}")),
+        number(report.kl),
     ]
 }
 

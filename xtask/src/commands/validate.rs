@@ -8,6 +8,7 @@ use still8_validation::data::Dataset;
 use still8_validation::host::HostRunner;
 use still8_validation::model::{DataKind, Model};
 use still8_validation::oracle::Oracle;
+use still8_validation::recipe::Task;
 use still8_validation::run::{Outputs, run_float};
 use still8_validation::validate::{Comparison, Report, Verdict, compare};
 use still8_validation::{Failure, Result, files, render};
@@ -84,11 +85,15 @@ pub fn measure(
         [(_, tensor)] => Outputs::from_tensor(tensor)?,
         several => {
             return Err(Failure::Unsupported(format!(
-                "a classification has one output; `{}` has {}",
+                "a model with a recipe has one output; `{}` has {}",
                 recipe.name,
                 several.len()
             )));
         }
+    };
+    let inputs = match (recipe.task, data.inputs.first()) {
+        (Task::Anomaly, Some((_, tensor))) => Some(Outputs::from_tensor(tensor)?),
+        _ => None,
     };
     let mut report = compare(&Comparison {
         model: &recipe.name,
@@ -96,6 +101,7 @@ pub fn measure(
         on: place.name(),
         classes: recipe.classes.names(),
         labels: data.labels.as_deref(),
+        inputs: inputs.as_ref(),
         teacher: teacher.as_ref(),
         float: Some(&float),
         int8: &int8,
@@ -151,7 +157,7 @@ fn open(options: &Options, console: Console) -> Result<(Model, HostRunner)> {
     Ok((model, runner))
 }
 
-/// A float network's logits on all samples.
+/// A float network's outputs on all samples.
 ///
 /// # Errors
 /// Those of [`Oracle`], and [`Failure::Data`] for int8 data, which a float network cannot take.
@@ -160,7 +166,7 @@ pub fn float_outputs(onnx: &Path, data: &Dataset, what: &str, console: Console) 
     let shapes = oracle.input_shapes();
     let [shape] = &shapes[..] else {
         return Err(Failure::Unsupported(format!(
-            "{}: a classification has one input, not {}",
+            "{}: a model with a recipe has one input, not {}",
             onnx.display(),
             shapes.len()
         )));
@@ -169,7 +175,7 @@ pub fn float_outputs(onnx: &Path, data: &Dataset, what: &str, console: Console) 
         let input = ArrayD::from_shape_vec(shape.clone(), sample.to_vec())
             .map_err(|error| Failure::data(onnx, error))?;
         let outputs = oracle.run(&[input])?;
-        Ok(outputs.first().map_or_else(Vec::new, |logits| logits.iter().copied().collect()))
+        Ok(outputs.first().map_or_else(Vec::new, |output| output.iter().copied().collect()))
     };
     let (_, tensor) =
         data.inputs.first().ok_or_else(|| Failure::Data(format!("{}: no input", data.origin)))?;

@@ -84,7 +84,7 @@ impl Source {
         let bare = lower::lower(&base.graph, &steps, &base.scheme)?.network;
         let rest = emit(&base.network, family)?.bytes.len() - emit(&bare, family)?.bytes.len();
         let samples = spread(&(0..data.samples()).collect::<Vec<_>>(), SAMPLES);
-        let trial = Trial::new(graph, data, &samples);
+        let trial = Trial::new(graph, data, &samples).of(settings.task);
         let freedoms: Vec<Freedom> = layers
             .iter()
             .map(|step| pinned.get(&step.output).map_or(Freedom::Free, |&pin| Freedom::Pinned(pin)))

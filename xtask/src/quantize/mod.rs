@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayD;
 use still8_validation::data::{Dataset, InputSpec, Sample};
+use still8_validation::recipe::Task;
 use still8_validation::stream::SampleFile;
 use still8_validation::{Failure, Result};
 
@@ -66,6 +67,8 @@ const FEW_SAMPLES: usize = 32;
 pub struct Settings {
     /// Name of the model; the graph's own where it is empty.
     pub name: String,
+    /// What the model does: whether its outputs decide by the largest, or by their distance from the input.
+    pub task: Task,
     /// How ranges are chosen; `None`: the way that serves best on held-out samples.
     pub method: Option<Method>,
     /// Which steps recover accuracy, in order.
@@ -88,6 +91,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             name: String::new(),
+            task: Task::Classification,
             method: None,
             recover: Recovery::ALL.to_vec(),
             pins: Vec::new(),

@@ -5,7 +5,8 @@ use rayon::prelude::*;
 use still8::format::Family;
 use still8_validation::data::{Dataset, Sample};
 use still8_validation::host::HostRunner;
-use still8_validation::metrics::argmax;
+use still8_validation::metrics::{self, argmax};
+use still8_validation::recipe::Task;
 use still8_validation::{Failure, Result};
 
 use super::float_sample;
@@ -23,6 +24,7 @@ pub struct Trial {
     outputs: Vec<ValueId>,
     /// All outputs of each sample, one behind the other.
     floats: Vec<Vec<f32>>,
+    task: Task,
 }
 
 impl Trial {
@@ -38,7 +40,13 @@ impl Trial {
         let float = FloatRunner::new(graph, &outputs);
         let flat = |values: Vec<ArrayD<f32>>| values.iter().flatten().copied().collect();
         let floats = indices.par_iter().map(|&i| flat(float.run(&float_sample(data, i, graph)))).collect();
-        Self { data: data.pick(indices), outputs, floats }
+        Self { data: data.pick(indices), outputs, floats, task: Task::Classification }
+    }
+
+    /// Of a model that does this.
+    #[must_use]
+    pub fn of(self, task: Task) -> Self {
+        Self { task, ..self }
     }
 
     /// Number of samples.
@@ -65,6 +73,7 @@ impl Trial {
         let runner = HostRunner::new(&plan).map_err(invalid)?;
         let outputs = runner.run(&self.data, |_| ())?.0.dequantized();
         let (mut signal, mut error, mut others) = (0.0, 0.0, 0);
+        let mut scores = [Vec::new(), Vec::new()];
         for (i, floats) in self.floats.iter().enumerate() {
             let mut rest = floats.as_slice();
             let mut differs = false;
@@ -81,10 +90,22 @@ impl Trial {
                 differs |= values.get(argmax(floats)).is_some_and(|&chosen| chosen < most);
             }
             others += usize::from(differs);
+            if let (Task::Anomaly, Sample::Float(input), Sample::Float(output)) =
+                (self.task, self.data.inputs[0].1.sample(i), outputs[0].1.sample(i))
+            {
+                for (scores, values) in scores.iter_mut().zip([floats, output]) {
+                    let same = values.len() == input.len();
+                    scores.extend(same.then(|| metrics::mean_squared_error(input, values)).flatten());
+                }
+            }
         }
+        let share = others as f64 / self.floats.len().max(1) as f64;
         Ok(Judged {
             error: if signal > 0.0 { error / signal } else { error },
-            disagreement: others as f64 / self.floats.len().max(1) as f64,
+            disagreement: match self.task {
+                Task::Classification => share,
+                Task::Anomaly => metrics::reordered(&scores[0], &scores[1]).unwrap_or_default(),
+            },
         })
     }
 }
@@ -94,7 +115,7 @@ impl Trial {
 pub struct Judged {
     /// Energy of the error relative to the signal's.
     pub error: f64,
-    /// Share of samples whose largest output is another.
+    /// Share of samples whose largest output is another; of an anomaly model, of pairs whose scores change their order.
     pub disagreement: f64,
 }
 

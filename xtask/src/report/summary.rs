@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use still8_validation::validate;
+use still8_validation::anomaly::FALSE_ALARMS;
+use still8_validation::{render, validate};
 
 use super::{Alone, Layer, Report, Sensitivity};
 use crate::console::{percent, table};
@@ -48,7 +49,8 @@ pub fn summary(report: &Report, reports: &[PathBuf]) -> String {
     let bytes = [report.arena_bytes, report.arena_lower_bound].map(|bytes| thousands(bytes as u64));
     line("arena", format!("{} bytes (lower bound {}), peak at {}", bytes[0], bytes[1], short(peak, NAME)));
     if let Some(validation) = &report.validation {
-        for (label, what) in ["accuracy", ""].into_iter().zip(accuracy(validation)) {
+        let label = if validation.anomaly.is_some() { "anomalies" } else { "accuracy" };
+        for (label, what) in [label, ""].into_iter().zip(accuracy(validation)) {
             line(label, what);
         }
     }
@@ -71,22 +73,41 @@ pub fn summary(report: &Report, reports: &[PathBuf]) -> String {
     text
 }
 
-/// Accuracies with what was lost on the way, and how close the networks are.
+/// Accuracies (AUC) with what was lost on the way, and how close the networks are.
 fn accuracy(report: &validate::Report) -> [String; 2] {
-    let of = |score: Option<validate::Score>| percent(score.and_then(|score| score.accuracy));
-    let lost = report
-        .loss
-        .quantization
-        .map_or_else(String::new, |lost| format!(" ({:+.2} points)", -100.0 * lost + 0.0));
-    let kl = report.kl.map_or_else(|| "-".to_owned(), |kl| format!("{kl:.4}"));
-    [
+    let of = render::measure;
+    let networks = |lost: String| {
         format!(
             "teacher {}, float {}, int8 {}{lost} on {} samples",
             of(report.teacher),
             of(report.float),
             of(Some(report.int8)),
             thousands(report.samples as u64)
-        ),
+        )
+    };
+    let number = |value: Option<f64>, digits| {
+        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+    };
+    if let Some(anomaly) = &report.anomaly {
+        let lost =
+            report.loss.quantization.map_or_else(String::new, |lost| format!(" ({:+.4})", -lost + 0.0));
+        return [
+            networks(lost),
+            format!(
+                "score above {}: {} of the anomalous, {} of the normal samples",
+                number(anomaly.threshold, 4),
+                percent(anomaly.detected),
+                percent(anomaly.threshold.map(|_| FALSE_ALARMS))
+            ),
+        ];
+    }
+    let lost = report
+        .loss
+        .quantization
+        .map_or_else(String::new, |lost| format!(" ({:+.2} points)", -100.0 * lost + 0.0));
+    let kl = number(report.kl, 4);
+    [
+        networks(lost),
         format!(
             "same class as float {}, as the teacher {}, KL from the teacher {kl} nats",
             percent(report.agreement.float_int8),

@@ -1,7 +1,8 @@
-//! Teacher, float and int8 student, and which classes are taken for which.
+//! Teacher, float and int8 student, and which classes are taken for which; of an anomaly model, how it scores.
 
 use std::fmt::Write as _;
 
+use still8_validation::anomaly::{Anomaly, FALSE_ALARMS};
 use still8_validation::validate::{self, Score};
 
 use super::super::Report;
@@ -15,16 +16,64 @@ const MATRIX: usize = 30;
 /// Confusions in that list.
 const LISTED: usize = 50;
 
-/// The section where there are labels.
-fn whole(validation: &validate::Report) -> String {
-    let mut body = format!(
+/// Columns of a table of the three networks.
+const NETWORKS: [(&str, &str); 4] = [("", ""), ("teacher", ""), ("float student", ""), ("int8 student", "")];
+
+fn origin(validation: &validate::Report) -> String {
+    format!(
         "<p>{} samples of the {} test data, the int8 student on the {}.</p>\n",
         thousands(validation.samples as u64),
         escape(&validation.dataset),
         escape(&validation.on)
-    );
+    )
+}
+
+/// The section of an anomaly model.
+fn scored(validation: &validate::Report, anomaly: &Anomaly) -> String {
+    let networks = [validation.teacher, validation.float, Some(validation.int8)];
+    let number = |value: Option<f64>| Cell::number(value, |value| format!("{value:.4}"));
+    let lost = |loss: Option<f64>| Cell::number(loss, |loss| format!("{:+.4}", loss + 0.0));
+    let share = |share: Option<f64>| Cell::number(share, |share| percent(Some(share)));
+    let mut areas = Table::new("Area under the ROC curve", &NETWORKS);
+    let cells = networks.map(|score| number(score.and_then(|score| score.auc)));
+    areas.row([Cell::text("AUC")].into_iter().chain(cells));
+    let mut closeness = Table::new("Closeness", &[("", ""), ("", "")]);
+    let (loss, correlation) = (validation.loss, anomaly.correlation);
+    let sqnr = validation.logits_sqnr_db;
+    for (name, cell) in [
+        ("AUC lost in distillation (teacher to float)", lost(loss.distillation)),
+        ("AUC lost in quantization (float to int8)", lost(loss.quantization)),
+        ("rank correlation of scores, float and int8", number(correlation.float_int8)),
+        ("rank correlation of scores, teacher and int8", number(correlation.teacher_int8)),
+        ("rank correlation of scores, teacher and float", number(correlation.teacher_float)),
+        ("SQNR of int8’s output", Cell::number(sqnr, |db| format!("{} dB", decibels(Some(db))))),
+    ] {
+        closeness.row([Cell::text(name), cell]);
+    }
+    let beyond = anomaly.threshold.map_or_else(|| "beyond".to_owned(), |limit| format!("above {limit:.4}"));
     let mut scores =
-        Table::new("Accuracy", &[("", ""), ("teacher", ""), ("float student", ""), ("int8 student", "")]);
+        Table::new("Scores", &[("", ""), ("samples", ""), ("mean score", "int8"), (&beyond, "int8")]);
+    let false_alarms = anomaly.threshold.map(|_| FALSE_ALARMS);
+    let rows = [(anomaly.normal, false_alarms), (anomaly.anomalous, anomaly.detected)];
+    for (class, (mean, beyond)) in validation.classes.iter().zip(rows) {
+        scores.row([Cell::name(&class.name), Cell::count(class.support), number(mean), share(beyond)]);
+    }
+    let body = format!(
+        "{}<p class=\"note\">A sample’s score is the mean squared error between the input as given and the output.</p>\n\
+         <div class=\"row\">\n{}{}</div>\n{}<h3>Scores</h3>\n{}",
+        origin(validation),
+        areas.html(),
+        closeness.html(),
+        limits(validation),
+        scores.html()
+    );
+    super::section("Anomalies", &body)
+}
+
+/// The section of a classification.
+fn classified(validation: &validate::Report) -> String {
+    let mut body = origin(validation);
+    let mut scores = Table::new("Accuracy", &NETWORKS);
     let networks = [validation.teacher, validation.float, Some(validation.int8)];
     let mut row = |name: &str, pick: fn(Score) -> Option<f64>| {
         let cells = networks.map(|score| Cell::number(score.and_then(pick), |share| percent(Some(share))));
@@ -69,7 +118,11 @@ fn whole(validation: &validate::Report) -> String {
 
 /// The section; empty without test data.
 pub fn section(report: &Report) -> String {
-    report.validation.as_ref().map_or_else(String::new, whole)
+    let Some(validation) = &report.validation else { return String::new() };
+    match &validation.anomaly {
+        Some(anomaly) => scored(validation, anomaly),
+        None => classified(validation),
+    }
 }
 
 fn limits(validation: &validate::Report) -> String {

@@ -10,6 +10,8 @@ pub(super) mod table;
 
 use std::fmt::Write as _;
 
+use still8_validation::render;
+
 use super::Report;
 use super::summary::{decibels, thousands};
 use crate::console::percent;
@@ -89,8 +91,12 @@ fn tiles(report: &Report) -> String {
         ("output SQNR", decibels(report.output_sqnr_db()), report.output_note().to_owned()),
     ];
     if let Some(validation) = &report.validation {
-        let float = percent(validation.float.and_then(|score| score.accuracy));
-        tiles.insert(0, ("int8 accuracy", percent(validation.int8.accuracy), format!("float {float}")));
+        let float = format!("float {}", render::measure(validation.float));
+        let (label, value) = match validation.anomaly {
+            Some(_) => ("int8 anomalies", render::measure(Some(validation.int8))),
+            None => ("int8 accuracy", percent(validation.int8.accuracy)),
+        };
+        tiles.insert(0, (label, value, float));
     }
     let tile = |(label, value, note): (&str, String, String)| {
         format!("<div class=\"tile\"><dt>{label}</dt><dd>{value}<small>{note}</small></dd></div>\n")
