@@ -224,6 +224,20 @@ pub struct Thresholds {
     pub auc_loss_max: Option<Fraction>,
 }
 
+impl Thresholds {
+    /// Those that can be judged without a teacher.
+    #[must_use]
+    pub fn without_teacher(self) -> Self {
+        Self {
+            teacher_accuracy_min: None,
+            distillation_loss_max: None,
+            teacher_auc_min: None,
+            auc_loss_max: None,
+            ..self
+        }
+    }
+}
+
 /// Measured when the model was made.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -16,7 +16,7 @@ use crate::calibrate::Method;
 use crate::calibrate::cache::Cache;
 use crate::card::{self, Card};
 use crate::commands::target_dir;
-use crate::commands::validate::measure;
+use crate::commands::validate::{limits, measure};
 use crate::console::Console;
 use crate::emit::{Emitted, emit};
 use crate::engine::Place;
@@ -373,7 +373,7 @@ impl Prepared {
             let data = model.dataset(DataKind::Test)?;
             let mut report = measure(model, &runner, &data, (Place::Host, "shipped"), console)?;
             if options.check {
-                report.judge(&model.recipe().thresholds);
+                report.judge(&limits(model));
             }
             Ok((report, data_hash(&data)))
         };

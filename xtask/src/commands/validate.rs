@@ -9,6 +9,7 @@ use still8_validation::host::HostRunner;
 use still8_validation::model::{DataKind, Model};
 use still8_validation::oracle::Oracle;
 use still8_validation::recipe::Task;
+use still8_validation::recipe::Thresholds;
 use still8_validation::run::{Outputs, run_float};
 use still8_validation::validate::{Comparison, Report, Verdict, compare};
 use still8_validation::{Failure, Result, files, render};
@@ -53,9 +54,18 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
         data.thin(samples);
     }
     let mut report = measure(&model, &runner, &data, (options.on, &options.data), console)?;
-    report.judge(&model.recipe().thresholds);
+    report.judge(&limits(&model));
     console.say(render::text(&report));
     Ok(report)
+}
+
+/// What a model is judged by: without its teacher's file, by the limits that need none.
+pub fn limits(model: &Model) -> Thresholds {
+    let thresholds = model.recipe().thresholds.clone();
+    match model.teacher() {
+        Err(Failure::Missing(_)) => thresholds.without_teacher(),
+        _ => thresholds,
+    }
 }
 
 /// The three networks on `data`, which is called `dataset`, the int8 student on `place`; not judged.
@@ -71,7 +81,13 @@ pub fn measure(
 ) -> Result<Report> {
     let recipe = model.recipe();
     let float = float_outputs(&model.student()?, data, "float student", console)?;
-    let teacher = model.teacher()?.map(|path| float_outputs(&path, data, "teacher", console)).transpose()?;
+    let teacher = match model.teacher() {
+        Err(Failure::Missing(why)) => {
+            console.warn(format!("the teacher and its limits are left out: {why}"));
+            None
+        }
+        path => path?.map(|path| float_outputs(&path, data, "teacher", console)).transpose()?,
+    };
     let host = engine::run(Place::Host, runner, data, console)?;
     let mut mismatches = None;
     let mut outputs = host.outputs;
