@@ -27,6 +27,15 @@ fn holds_its_thresholds(name: &str) {
     assert!(report.agreement.float_int8.unwrap() >= 0.97, "{:?}", report.agreement);
 }
 
+#[test]
+fn anomaly_holds_its_thresholds() {
+    let report = validated("anomaly", Place::Host, None);
+    validate::missed(&report).unwrap();
+    assert!(report.loss.total().unwrap() <= 0.005, "{:?}", report.loss);
+    let correlation = report.anomaly.unwrap().correlation;
+    assert!(correlation.float_int8.unwrap() >= 0.99, "{correlation:?}");
+}
+
 fn equals_the_host(name: &str, core: Core) {
     if !support::emulator_available(core) {
         return;
@@ -43,6 +52,11 @@ fn fashion_holds_its_thresholds() {
 #[test]
 fn motion_holds_its_thresholds() {
     holds_its_thresholds("motion");
+}
+
+#[test]
+fn anomaly_equals_the_host_on_cortex_m4() {
+    equals_the_host("anomaly", Core::CortexM4);
 }
 
 #[test]

@@ -31,9 +31,10 @@ const SAMPLES: usize = 3;
 type Named = (&'static str, fn(&str) -> Network);
 
 /// Every network.
-const NETWORKS: [Named; 13] = [
+const NETWORKS: [Named; 14] = [
     ("fashion", model),
     ("motion", model),
+    ("anomaly", model),
     ("fashion with layers of every precision", mixed),
     ("kws", reference),
     ("ic", reference),

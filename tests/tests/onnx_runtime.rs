@@ -150,7 +150,7 @@ fn python() -> Option<Python> {
 #[test]
 fn shipped_models_equal_onnx_runtime() {
     let Some(python) = python() else { return };
-    for name in ["fashion", "motion"] {
+    for name in ["fashion", "motion", "anomaly"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name);
         let quantized = quantize_model(&folder, QUIET).unwrap();
         let data = Model::open(&folder).unwrap().dataset(DataKind::Test).unwrap();
