@@ -63,16 +63,24 @@ fn the_models_stay_within_their_budgets() {
 }
 
 #[test]
-fn the_motion_application_fits_the_microbit() {
+fn the_small_applications_fit_the_microbit() {
     if !support::emulator_available(Core::CortexM0) {
         return;
     }
-    for board in ["microbit", "netduinoplus2", "mps2-an386"] {
-        let report = flash::run(
-            &flash::Options { model: model("motion"), board: board.to_owned(), no_log: false },
-            QUIET,
-        )
-        .unwrap();
-        assert!(report.log.iter().any(|line| line.contains("golden: PASS")), "{board}: {:?}", report.log);
+    for (name, board) in [
+        ("motion", "microbit"),
+        ("motion", "netduinoplus2"),
+        ("motion", "mps2-an386"),
+        ("fashion-tiny", "microbit"),
+        ("anomaly", "microbit"),
+    ] {
+        let report =
+            flash::run(&flash::Options { model: model(name), board: board.to_owned(), no_log: false }, QUIET)
+                .unwrap();
+        assert!(
+            report.log.iter().any(|line| line.contains("golden: PASS")),
+            "{name}, {board}: {:?}",
+            report.log
+        );
     }
 }

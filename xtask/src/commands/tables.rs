@@ -21,12 +21,7 @@ pub fn run(console: Console) -> Result<()> {
     let quiet = Console { quiet: true, ..console };
     let models = bench::every_model(console)?;
     let measured = bench::run(
-        &bench::Options {
-            models: models.clone(),
-            on: Core::ALL.to_vec(),
-            portable: true,
-            ..Default::default()
-        },
+        &bench::Options { models: models.clone(), on: Core::ALL.to_vec(), ..Default::default() },
         quiet,
     )?;
 
