@@ -15,6 +15,7 @@ pub const FILE_NAME: &str = "model.toml";
 pub struct Model {
     folder: PathBuf,
     recipe: Recipe,
+    recipe_sha256: String,
 }
 
 /// A data set of a model.
@@ -45,11 +46,11 @@ impl Model {
                 format!("a folder without {FILE_NAME}; give a model's folder or an ONNX file"),
             ));
         }
-        let text = files::read(&file)?;
-        let text = str::from_utf8(&text).map_err(|error| Failure::data(&file, error))?;
+        let bytes = files::read(&file)?;
+        let text = str::from_utf8(&bytes).map_err(|error| Failure::data(&file, error))?;
         let recipe = Recipe::parse(&file, text)?;
         let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-        Ok(Self { folder, recipe })
+        Ok(Self { folder, recipe, recipe_sha256: files::sha256_hex(&bytes) })
     }
 
     /// The model without its teacher where the teacher's file is not there.
@@ -62,6 +63,11 @@ impl Model {
     /// What the file says.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// SHA-256 of the file.
+    pub fn recipe_sha256(&self) -> &str {
+        &self.recipe_sha256
     }
 
     /// The folder that paths start from.

@@ -1,16 +1,22 @@
-//! What the linked images hold: the multiplications that their cores are for, and no floating point.
+//! What the linked images hold: the multiplications that their cores are for, no floating point, and no model card.
 
 mod support;
 
 #[path = "support/image.rs"]
 mod image;
 
+use std::fs;
 use std::io::Write;
+use std::path::Path;
 
 use image::instructions::{Word, a64_is_float, is_sdot, is_smlad, is_vmladav_s8, thumb, thumb_is_float};
 use image::{Code, is_soft_float};
+use still8_validation::model::Model;
 use support::emulator_available;
 use xtask::boards::{self, Core};
+use xtask::card::file::MAGIC;
+use xtask::commands::quantize;
+use xtask::console::Console;
 use xtask::emulator::{self, Image};
 
 /// The runner for the first board of a core, which holds every operator.
@@ -51,6 +57,25 @@ fn the_cortex_m55_multiplies_sixteen_weights_at_once() {
 #[test]
 fn aarch64_has_dot_products() {
     holds(Core::Aarch64, "SDOT", is_sdot, 0);
+}
+
+#[test]
+fn the_model_card_stays_in_the_file_and_the_teachers_hash_is_flashed() {
+    if !emulator_available(Core::CortexM4) {
+        return;
+    }
+    let board = &boards::emulated(Core::CortexM4).unwrap()[0];
+    let folder = tempfile::tempdir().unwrap();
+    let model = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/motion"));
+    let mut options = quantize::Options::new(model.to_owned(), board.family());
+    options.out = Some(folder.path().join("motion.s8"));
+    let plan = quantize::run(&options, Console { quiet: true, json: false }).unwrap().plan;
+    let elf = emulator::build(board, Image::App(&plan)).unwrap();
+    let holds =
+        |path: &Path, what: &[u8]| fs::read(path).unwrap().windows(what.len()).any(|part| part == what);
+    assert!(holds(&plan, &MAGIC) && !holds(&elf, &MAGIC));
+    let teacher = Model::open(model).unwrap().recipe().teacher.clone().unwrap();
+    assert!(holds(&elf, teacher.sha256.as_str().as_bytes()));
 }
 
 /// Asserts that nothing on the way of an inference computes in floating point. A bare-metal runner is that way and

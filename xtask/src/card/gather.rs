@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use still8::Plan;
+use still8_validation::host::HostRunner;
+use still8_validation::model::Model;
 use still8_validation::recipe::{self, Recipe, Task};
-use still8_validation::{Result, files, onnx, validate};
+use still8_validation::{Failure, Result, files, onnx, validate};
 
 use super::{Card, Class, Data, Evaluation, Input, Network, SCHEMA, Source};
+use crate::emit::Emitted;
+use crate::quantize::Quantized;
 
 /// Prefix of the metadata that still8 writes into ONNX files.
 const PREFIX: &str = "still8.";
@@ -65,6 +69,50 @@ pub const FIGURES: [Figure; 16] = [
     close("kl_teacher_int8", "KL(teacher ‖ int8 student), nats", Unit::Number),
     close("kl_teacher_int8_t4", "the same of logits softened at temperature 4", Unit::Number),
 ];
+
+/// Everything that the card of a new plan is made of.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    /// The ONNX file that was quantized.
+    pub onnx: &'a Path,
+    /// The model whose file it is.
+    pub model: Option<&'a Model>,
+    /// What was measured on the model's shipped test data.
+    pub validation: Option<&'a validate::Report>,
+    /// The plan.
+    pub emitted: &'a Emitted,
+    /// The network, and how it was made.
+    pub quantized: &'a Quantized,
+    /// Number of calibration samples.
+    pub samples: usize,
+}
+
+/// The card of a new plan; `None` for a bare ONNX file that still8 did not write.
+///
+/// # Errors
+/// [`Failure::Data`] where the file is no ONNX model.
+pub fn card(parts: &Parts<'_>) -> Result<Option<Card>> {
+    let training = training(parts.onnx)?;
+    let network = &parts.quantized.network;
+    let mut card = match parts.model {
+        Some(model) => recipe(model.recipe(), model.recipe_sha256().to_owned()),
+        None if training.is_empty() => return Ok(None),
+        None => Card { schema: SCHEMA, name: Some(network.name.clone()), ..Card::default() },
+    };
+    card.training = training;
+    card.evaluation = parts.validation.map(evaluation);
+    let bytes = &parts.emitted.bytes;
+    let runner = HostRunner::new(bytes).map_err(|error| Failure::data(parts.onnx, error))?;
+    card.plan = Some(super::Plan {
+        parameters: Some(network.parameters() as u64),
+        macs: Some(network.ops.iter().map(|op| network.macs(op)).sum()),
+        calibration: Some(parts.quantized.calibration.method.to_string()),
+        calibration_samples: Some(parts.samples as u64),
+        still8: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        ..plan(bytes, &runner.plan())
+    });
+    Ok(Some(card))
+}
 
 /// What the recipe says; `sha256` is that of its text.
 pub fn recipe(recipe: &Recipe, sha256: String) -> Card {
@@ -141,7 +189,7 @@ fn source(source: &recipe::Source) -> Source {
 /// What still8 wrote into an ONNX file: its metadata with keys `still8.…`, without that prefix.
 ///
 /// # Errors
-/// [`Failure::Data`](still8_validation::Failure::Data) where the file is no ONNX model.
+/// [`Failure::Data`] where the file is no ONNX model.
 pub fn training(onnx: &Path) -> Result<BTreeMap<String, String>> {
     let (_, model, _) = onnx::read(onnx)?;
     let entry = |entry: onnx::pb::StringStringEntryProto| {

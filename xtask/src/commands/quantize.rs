@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::calibrate::Method;
 use crate::calibrate::cache::Cache;
-use crate::card::{self, Card};
+use crate::card;
 use crate::commands::target_dir;
 use crate::commands::validate::{limits, measure};
 use crate::console::Console;
@@ -237,8 +237,15 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
     // The card needs it: the plan's file is the same whatever is printed.
     let validation = prepared.validate(options, &emitted, console)?;
     let samples = settings.file.as_ref().map_or(data.samples(), |file| file.samples());
-    let report = validation.as_ref().map(|(report, _)| report);
-    let file = match prepared.card(report, &emitted, (&quantized, samples))? {
+    let card = card::gather::card(&card::gather::Parts {
+        onnx: &prepared.onnx,
+        model: prepared.model.as_ref(),
+        validation: validation.as_ref().map(|(report, _)| report),
+        emitted: &emitted,
+        quantized: &quantized,
+        samples,
+    })?;
+    let file = match card {
         Some(card) => card::file::append(&emitted.bytes, &card.to_toml()?),
         None => emitted.bytes.clone(),
     };
@@ -295,8 +302,6 @@ struct Prepared {
     /// A network built in code, and the folder that holds its file for as long as this lives.
     reference: Option<(&'static Reference, TempDir)>,
     settings: Settings,
-    /// Of model.toml.
-    recipe_sha256: String,
 }
 
 impl Prepared {
@@ -307,7 +312,6 @@ impl Prepared {
         }
         let mut settings = Settings { dims: options.dim.clone(), ..Settings::default() };
         let model = if is_model(source) { Some(Model::open(source)?) } else { None };
-        let mut recipe_sha256 = String::new();
         let onnx = match &model {
             Some(model) => {
                 let recipe = model.recipe();
@@ -323,8 +327,6 @@ impl Prepared {
                 let pin = |layer: &LayerPrecision| (layer.name.clone(), layer.bits);
                 settings.pins = recipe.quantize.layer.iter().map(pin).collect();
                 settings.lineage = Some(lineage::text(recipe)?);
-                let file = if source.is_dir() { source.join(FILE_NAME) } else { source.clone() };
-                recipe_sha256 = files::sha256_file(&file)?;
                 model.deployed()?
             }
             None => {
@@ -335,15 +337,14 @@ impl Prepared {
         };
         options.override_settings(&mut settings);
         settings.cache = Some(Cache::new(target_dir().join("calibration")));
-        Ok(Self { onnx, model, reference: None, settings, recipe_sha256 })
+        Ok(Self { onnx, model, reference: None, settings })
     }
 
     fn of_reference(reference: &'static Reference, options: &Options) -> Result<Self> {
         let (folder, onnx) = reference.temporary()?;
         let mut settings = Settings { dims: options.dim.clone(), ..reference.settings() };
         options.override_settings(&mut settings);
-        let reference = Some((reference, folder));
-        Ok(Self { onnx, model: None, reference, settings, recipe_sha256: String::new() })
+        Ok(Self { onnx, model: None, reference: Some((reference, folder)), settings })
     }
 
     /// Refuses limits on the accuracy of a model without labelled data.
@@ -385,36 +386,6 @@ impl Prepared {
             }
             measured => measured.map(Some),
         }
-    }
-
-    /// The plan's card: what the model's folder says and what was measured; of a bare ONNX file, what still8 wrote into it.
-    fn card(
-        &self,
-        validation: Option<&validate::Report>,
-        emitted: &Emitted,
-        (quantized, samples): (&Quantized, usize),
-    ) -> Result<Option<Card>> {
-        let training = card::gather::training(&self.onnx)?;
-        let mut card = match &self.model {
-            Some(model) => card::gather::recipe(model.recipe(), self.recipe_sha256.clone()),
-            None if training.is_empty() => return Ok(None),
-            None => {
-                Card { schema: card::SCHEMA, name: Some(quantized.network.name.clone()), ..Card::default() }
-            }
-        };
-        card.training = training;
-        card.evaluation = validation.map(card::gather::evaluation);
-        let runner = HostRunner::new(&emitted.bytes).map_err(|error| Failure::data(&self.onnx, error))?;
-        let network = &quantized.network;
-        card.plan = Some(card::Plan {
-            parameters: Some(network.parameters() as u64),
-            macs: Some(network.ops.iter().map(|op| network.macs(op)).sum()),
-            calibration: Some(quantized.calibration.method.to_string()),
-            calibration_samples: Some(samples as u64),
-            still8: Some(env!("CARGO_PKG_VERSION").to_owned()),
-            ..card::gather::plan(&emitted.bytes, &runner.plan())
-        });
-        Ok(Some(card))
     }
 
     /// The calibration samples that are held in memory; of a long file, some, and the settings get the file.
