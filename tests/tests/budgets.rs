@@ -33,17 +33,19 @@ fn the_dsp_kernels_need_half_the_instructions_of_the_portable_ones() {
     assert!(dsp_count <= 3.5 * dsp.macs as f64, "{:.2} per MAC", dsp_count / dsp.macs as f64);
 }
 
-/// A little above what was measured when the budget was set: 1.54 and 1.78 instructions per MAC, 55,008 and 23,744
-/// bytes of plan, 19,712 and 4,320 bytes of arena, 15,422 bytes of code without a log. Of the arena 848 and 480 bytes are
-/// for kernels that widen activations once for many uses.
+/// A little above what was measured when the budget was set: 1.54, 1.78 and 1.56 instructions per MAC, 55,008, 23,744 and
+/// 25,744 bytes of plan, 19,712, 4,320 and 240 bytes of arena, 15,422 bytes of code without a log, 6,390 where all layers
+/// are dense. Of the arena 848 and 480 bytes are for kernels that widen activations once for many uses.
 #[test]
 fn the_models_stay_within_their_budgets() {
     if !support::emulator_available(Core::CortexM4) {
         return;
     }
-    for (name, per_mac, plan_bytes, arena_bytes, code_bytes) in
-        [("fashion", 1.6, 56_000, 19_712, 16_000), ("motion", 1.85, 24_500, 4_320, 16_000)]
-    {
+    for (name, per_mac, plan_bytes, arena_bytes, code_bytes) in [
+        ("fashion", 1.6, 56_000, 19_712, 16_000),
+        ("motion", 1.85, 24_500, 4_320, 16_000),
+        ("anomaly", 1.62, 26_000, 240, 7_000),
+    ] {
         let measurement = measured(name, Core::CortexM4, false).remove(0);
         let found = measurement.instructions.unwrap() / measurement.macs as f64;
         assert!(found <= per_mac, "{name}: {found:.2} instructions per MAC, budget {per_mac}");
