@@ -98,6 +98,7 @@ fn text_and_json_have_what_suits_the_task() {
         assert!(!text.contains(foreign), "{foreign} is in\n{text}");
     }
     assert_eq!(render::measure(Some(report.int8)), "AUC 0.8750");
+    assert_eq!(render::lost(Task::Anomaly, Some(-1e-6)), "0.0000");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!((&json["task"], &json["int8"]["auc"]), (&"anomaly".into(), &0.875.into()));
     assert_eq!(json["int8"]["accuracy"], serde_json::Value::Null);

@@ -59,15 +59,20 @@ pub fn measure(score: Option<Score>) -> String {
 pub fn lost(task: Task, loss: Option<f64>) -> String {
     match task {
         Task::Classification => percent(loss),
-        Task::Anomaly => number(loss, 4),
+        Task::Anomaly => number(loss.map(four_decimals), 4),
     }
+}
+
+/// A number as it is shown with four decimals, without a negative zero.
+pub fn four_decimals(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4 + 0.0
 }
 
 /// What was lost of [`measure`]: points of accuracy, or AUC.
 fn loss(task: Task, loss: Option<f64>) -> String {
     match task {
         Task::Classification => points(loss),
-        Task::Anomaly => loss.map_or("-".to_owned(), |loss| format!("{:+.4}", loss + 0.0)),
+        Task::Anomaly => loss.map_or("-".to_owned(), |loss| format!("{:+.4}", four_decimals(loss))),
     }
 }
 

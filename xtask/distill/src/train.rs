@@ -497,6 +497,30 @@ mod tests {
         assert!(log[5].accuracy > Some(0.95) && log[5].train_loss < log[0].train_loss, "{log:?}");
     }
 
+    /// Scaled samples go in; what comes out is held to the samples as they are.
+    #[test]
+    fn reconstructions_are_in_the_units_of_the_samples() {
+        let large = |count, seed| {
+            let small = samples(count, seed);
+            let values = (0..count).flat_map(|i| small.get(i)).map(|x| 32.0 * x).collect();
+            let tensor = Tensor::new(vec![count, 8], Values::Float(values));
+            let data = Dataset { inputs: vec![("x".into(), tensor)], labels: None, origin: "test".into() };
+            Samples::new(&data, [1, 1, 8], Order::Same).unwrap()
+        };
+        let (train_on, holdout, augment) = (large(256, 1), large(64, 2), Augment::default());
+        let own =
+            Lesson { task: Task::Reconstruction, scale: 1.0 / 32.0, ..lesson(&train_on, &holdout, &augment) };
+        let layers = Student::of(Family::Mlp, 16, 2).layers([1, 1, 8], 8).unwrap();
+        let mut net = build(&layers, [1, 1, 8], 8, 1).unwrap();
+        let course = Course { epochs: 60, ..COURSE };
+        let log = train(&mut net, &own, &course, "float", &Desk::SILENT).unwrap();
+        // The elements' mean square is about 500.
+        assert!(log[0].holdout_loss > 250.0 && log[59].holdout_loss < 100.0, "{log:?}");
+        assert_eq!((log[59].accuracy, log[59].agreement), (None, None));
+        let best = log.iter().map(|epoch| epoch.holdout_loss).fold(f64::INFINITY, f64::min);
+        assert!((evaluate(&net, &own).holdout_loss - best).abs() < 1e-9);
+    }
+
     #[test]
     fn a_killed_training_ends_as_if_nothing_had_been() {
         let (train_on, holdout, augment) =

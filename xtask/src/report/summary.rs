@@ -89,8 +89,10 @@ fn accuracy(report: &validate::Report) -> [String; 2] {
         value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
     };
     if let Some(anomaly) = &report.anomaly {
-        let lost =
-            report.loss.quantization.map_or_else(String::new, |lost| format!(" ({:+.4})", -lost + 0.0));
+        let lost = report
+            .loss
+            .quantization
+            .map_or_else(String::new, |lost| format!(" ({:+.4})", render::four_decimals(-lost)));
         return [
             networks(lost),
             format!(

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use still8_validation::anomaly::{Anomaly, FALSE_ALARMS};
+use still8_validation::render;
 use still8_validation::validate::{self, Score};
 
 use super::super::Report;
@@ -32,7 +33,7 @@ fn origin(validation: &validate::Report) -> String {
 fn scored(validation: &validate::Report, anomaly: &Anomaly) -> String {
     let networks = [validation.teacher, validation.float, Some(validation.int8)];
     let number = |value: Option<f64>| Cell::number(value, |value| format!("{value:.4}"));
-    let lost = |loss: Option<f64>| Cell::number(loss, |loss| format!("{:+.4}", loss + 0.0));
+    let lost = |loss: Option<f64>| Cell::number(loss, |loss| format!("{:+.4}", render::four_decimals(loss)));
     let share = |share: Option<f64>| Cell::number(share, |share| percent(Some(share)));
     let mut areas = Table::new("Area under the ROC curve", &NETWORKS);
     let cells = networks.map(|score| number(score.and_then(|score| score.auc)));
