@@ -60,13 +60,13 @@ fn mixed(_: &str) -> Network {
     let model = Model::open(folder).unwrap();
     let source = Source::open(&model.student().unwrap(), &[]).unwrap();
     let pins = [
-        ("block2/pointwise", Precision::Int4),
-        ("block6/pointwise", Precision::Int4),
-        ("block6/depthwise", Precision::Int4),
-        ("block3/depthwise", Precision::Int16),
-        ("block3/pointwise", Precision::Int16),
-        ("block5/add", Precision::Int16),
-        ("head/average", Precision::Int16),
+        ("layer3/pointwise", Precision::Int4),
+        ("layer7/pointwise", Precision::Int4),
+        ("layer7/depthwise", Precision::Int4),
+        ("layer4/depthwise", Precision::Int16),
+        ("layer4/pointwise", Precision::Int16),
+        ("layer6/add", Precision::Int16),
+        ("layer9/mean", Precision::Int16),
     ];
     let pins = pins.map(|(name, precision)| (name.to_owned(), precision)).to_vec();
     let settings = Settings { pins, ..Settings::default() };

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use still8_validation::model::Model;
 use still8_validation::render::{lost, measure};
 use still8_validation::validate::Report as Validation;
 use still8_validation::{Failure, Result, files};
@@ -41,10 +42,12 @@ pub fn run(console: Console) -> Result<()> {
     ]);
     for model in &models {
         let mut rows = vec![validated(model, "shipped", quiet)?];
-        match validated(model, "full", quiet) {
-            Ok(full) => rows.push(full),
-            Err(Failure::Missing(why)) => console.warn(format!("the full data are left out: {why}")),
-            Err(other) => return Err(other),
+        if Model::open(model)?.recipe().data.full.is_some() {
+            match validated(model, "full", quiet) {
+                Ok(full) => rows.push(full),
+                Err(Failure::Missing(why)) => console.warn(format!("the full data are left out: {why}")),
+                Err(other) => return Err(other),
+            }
         }
         for row in &rows {
             let on_m4 = |result: &&Measurement| result.model == row.model && result.family == "dsp";
