@@ -83,8 +83,8 @@ pub struct Parts<'a> {
     pub emitted: &'a Emitted,
     /// The network, and how it was made.
     pub quantized: &'a Quantized,
-    /// Number of calibration samples.
-    pub samples: usize,
+    /// Number of calibration samples; `None` where the file brought every range.
+    pub samples: Option<usize>,
 }
 
 /// The card of a new plan; `None` for a bare ONNX file that still8 did not write.
@@ -106,8 +106,11 @@ pub fn card(parts: &Parts<'_>) -> Result<Option<Card>> {
     card.plan = Some(super::Plan {
         parameters: Some(network.parameters() as u64),
         macs: Some(network.ops.iter().map(|op| network.macs(op)).sum()),
-        calibration: Some(parts.quantized.calibration.method.to_string()),
-        calibration_samples: Some(parts.samples as u64),
+        calibration: Some(match parts.samples {
+            Some(_) => parts.quantized.calibration.method.to_string(),
+            None => "none: the ranges are those of the quantized ONNX file".to_owned(),
+        }),
+        calibration_samples: parts.samples.map(|samples| samples as u64),
         still8: Some(env!("CARGO_PKG_VERSION").to_owned()),
         ..plan(bytes, &runner.plan())
     });

@@ -243,7 +243,7 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
         validation: validation.as_ref().map(|(report, _)| report),
         emitted: &emitted,
         quantized: &quantized,
-        samples,
+        samples: (!source.is_quantized()).then_some(samples),
     })?;
     let file = match card {
         Some(card) => card::file::append(&emitted.bytes, &card.to_toml()?),

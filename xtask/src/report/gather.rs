@@ -153,7 +153,8 @@ fn layer(parts: &Parts<'_>, index: usize) -> Layer {
         sqnr_db,
         sqnr_isolated_db: evidence.and_then(|evidence| evidence.isolated_db).and_then(finite),
         distribution: evidence.map(|evidence| distribution(evidence, quantization.range())),
-        widen: sqnr_db.filter(|_| has_int16(&op.kind)).and_then(|_| pin(&op.name, 16)),
+        // What the file holds as integers stays as it is.
+        widen: sqnr_db.filter(|_| parts.calibrated && has_int16(&op.kind)).and_then(|_| pin(&op.name, 16)),
     }
 }
 

@@ -149,10 +149,10 @@ fn own(folder: &Path) -> Result<Case> {
     if let Some([low, high]) = model.input().range {
         settings.input_ranges.insert(recipe.input.name.clone(), (low, high));
     }
-    // All labelled samples where the model's recipe has made them, else those that ship.
-    let mut test = match model.dataset(DataKind::Full) {
-        Err(Failure::Missing(_)) => model.dataset(DataKind::Test),
-        full => full,
+    // All labelled samples where there are such and the model's recipe has made them, else those that ship.
+    let mut test = match recipe.data.full.as_ref().map(|_| model.dataset(DataKind::Full)) {
+        None | Some(Err(Failure::Missing(_))) => model.dataset(DataKind::Test),
+        Some(full) => full,
     }?;
     // The largest output is no class: what counts is how close the outputs are.
     if recipe.task == Task::Anomaly {
