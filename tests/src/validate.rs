@@ -2,7 +2,7 @@
 //!
 //! Accuracies, agreements and losses are fractions; a loss below 0 is a gain. What cannot be known, for want
 //! of labels or of a network, or does not suit the model's task, is `None`, and `null` in JSON. Anomaly models are
-//! judged in [`anomaly`](crate::anomaly).
+//! judged in [`anomaly`].
 
 use std::borrow::Cow;
 
