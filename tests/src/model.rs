@@ -53,13 +53,6 @@ impl Model {
         Ok(Self { folder, recipe, recipe_sha256: files::sha256_hex(&bytes) })
     }
 
-    /// The model without its teacher where the teacher's file is not there.
-    pub fn without_absent_teacher(mut self) -> Self {
-        let folder = &self.folder;
-        self.recipe.teacher = self.recipe.teacher.filter(|teacher| folder.join(&teacher.file).exists());
-        self
-    }
-
     /// What the file says.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe

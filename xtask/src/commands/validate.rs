@@ -9,7 +9,6 @@ use still8_validation::host::HostRunner;
 use still8_validation::model::{DataKind, Model};
 use still8_validation::oracle::Oracle;
 use still8_validation::recipe::Task;
-use still8_validation::recipe::Thresholds;
 use still8_validation::run::{Outputs, run_float};
 use still8_validation::validate::{Comparison, Report, Verdict, compare};
 use still8_validation::{Failure, Result, files, render};
@@ -54,18 +53,17 @@ pub fn run(options: &Options, console: Console) -> Result<Report> {
         data.thin(samples);
     }
     let mut report = measure(&model, &runner, &data, (options.on, &options.data), console)?;
-    report.judge(&limits(&model));
+    judge(&mut report, &model);
     console.say(render::text(&report));
     Ok(report)
 }
 
-/// What a model is judged by: without its teacher's file, by the limits that need none.
-pub fn limits(model: &Model) -> Thresholds {
-    let thresholds = model.recipe().thresholds.clone();
-    match model.teacher() {
-        Err(Failure::Missing(_)) => thresholds.without_teacher(),
-        _ => thresholds,
-    }
+/// Judges what [`measure`] found by the model's limits; where its teacher was left out, by those that need none.
+pub fn judge(report: &mut Report, model: &Model) {
+    let recipe = model.recipe();
+    let left_out = recipe.teacher.is_some() && report.teacher.is_none();
+    let limits = recipe.thresholds.clone();
+    report.judge(&if left_out { limits.without_teacher() } else { limits });
 }
 
 /// The three networks on `data`, which is called `dataset`, the int8 student on `place`; not judged.
