@@ -3,6 +3,8 @@
 
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "commands/recovery.rs"]
 mod recovery;
 
@@ -136,6 +138,25 @@ fn the_shipped_models_hold_their_limits() {
         assert_eq!((&report["on"], &report["dataset"]), (&Value::from("host"), &Value::from("shipped")));
         assert_eq!(report["passed"], true);
     }
+}
+
+#[test]
+fn a_teacher_that_is_not_shipped_is_left_out_with_its_limits() {
+    let desk = Desk::new();
+    let teacher = format!(
+        "[teacher]\nfile = \"teacher.onnx\"\nsha256 = \"{}\"\nparameters = 1\nmacs = 1\nlicence = \"MIT\"\n\
+         origin = \"elsewhere\"\nrecipe = \"python3 model/recipe.py teacher\"\n[student]",
+        "0".repeat(64)
+    );
+    folder::write(&desk, "[student]", &teacher);
+    let recipe = String::from_utf8(desk.read("model/model.toml")).unwrap();
+    let limits = "[thresholds]\nteacher_accuracy_min = 0.9\ndistillation_loss_max = 0.1";
+    desk.write("model/model.toml", recipe.replace("[thresholds]", limits));
+    let ended = desk.run(&["validate", "model", "--json"]).done();
+    assert!(ended.stderr.contains("python3 model/recipe.py teacher"), "{}", ended.stderr);
+    let report = ended.json();
+    assert!(report["teacher"].is_null() && report["passed"] == true, "{report}");
+    assert_eq!(report["verdicts"].as_array().unwrap().len(), 1, "{report}");
 }
 
 #[test]
