@@ -1,12 +1,15 @@
 //! Whole files: read and hashed, or written so that no reader ever sees half of one.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use crate::{Failure, Result};
+
+/// Bytes of a file that are hashed at once.
+const PART: usize = 1 << 16;
 
 /// The file's contents.
 ///
@@ -27,15 +30,26 @@ pub fn sha256_of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String 
     for part in parts {
         hash.update(part);
     }
+    hexadecimal(hash)
+}
+
+fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// SHA-256 of the file's contents, in lower-case hexadecimal.
+/// SHA-256 of the file's contents, in lower-case hexadecimal. Memory does not grow with the file.
 ///
 /// # Errors
 /// [`Failure::Data`] that names the file.
 pub fn sha256_file(path: &Path) -> Result<String> {
-    Ok(sha256_hex(&read(path)?))
+    let unreadable = |error: io::Error| Failure::data(path, format_args!("cannot be read: {error}"));
+    let file = File::open(path).map_err(unreadable)?;
+    let (mut hash, mut part) = (Sha256::new(), Vec::with_capacity(PART));
+    while (&file).take(PART as u64).read_to_end(&mut part).map_err(unreadable)? > 0 {
+        hash.update(&part);
+        part.clear();
+    }
+    Ok(hexadecimal(hash))
 }
 
 /// Writes a file in one step: `write` fills a temporary file in the same folder, which then takes the name
@@ -98,6 +112,12 @@ mod tests {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256_hex(b"abc"), abc);
         assert_eq!(sha256_of_parts([&b"a"[..], b"", b"bc"]), abc);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for bytes in [0, 1, PART, 2 * PART + 7] {
+            let bytes: Vec<u8> = (0..bytes).map(|i| (i % 251) as u8).collect();
+            fs::write(file.path(), &bytes).unwrap();
+            assert_eq!(sha256_file(file.path()).unwrap(), sha256_hex(&bytes));
+        }
     }
 
     #[test]
