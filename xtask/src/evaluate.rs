@@ -46,7 +46,7 @@ pub fn evaluate_node(node: &Node, operands: &[&ArrayD<f32>], shape: &[usize]) ->
         Op::Mul => broadcast(operands, shape, |a, b| a * b),
         Op::BatchMatMul => batch_mat_mul(x, operands[1], shape),
         Op::MaxPool { window } => pool(x, *window, shape, |taps, _| taps.fold(f64::NEG_INFINITY, f64::max)),
-        Op::AveragePool { window, count_padding } => pool(x, *window, shape, |taps, inside| {
+        Op::AveragePool { window, count_padding, .. } => pool(x, *window, shape, |taps, inside| {
             let count = if *count_padding { window.kernel[0] * window.kernel[1] } else { inside };
             taps.sum::<f64>() / count as f64
         }),
@@ -274,9 +274,9 @@ mod tests {
         let run = |op, operands: &[&ArrayD<f32>]| evaluate_node(&node(op), operands, &[1, 1, 1, 3]);
         let conv = run(Op::Conv { window, groups: 1 }, &[&x, &w]);
         assert_eq!(conv.into_raw_vec_and_offset().0, [210.0, 321.0, 32.0]);
-        let mean = run(Op::AveragePool { window, count_padding: false }, &[&x]);
+        let mean = run(Op::AveragePool { window, count_padding: false, half_up: false }, &[&x]);
         assert_eq!(mean.into_raw_vec_and_offset().0, [1.5, 2.0, 2.5]);
-        let mean = run(Op::AveragePool { window, count_padding: true }, &[&x]);
+        let mean = run(Op::AveragePool { window, count_padding: true, half_up: false }, &[&x]);
         assert_eq!(mean.into_raw_vec_and_offset().0, [1.0, 2.0, 5.0 / 3.0]);
     }
 }

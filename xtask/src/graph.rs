@@ -110,6 +110,8 @@ pub enum Op {
         window: Window,
         /// Padding counts as zeros.
         count_padding: bool,
+        /// Halves are rounded up though a file gives the output its integers; else those are TensorFlow Lite's, away from 0.
+        half_up: bool,
     },
     /// Over axes; the output's shape says whether they were kept. Global average pools are brought into this form,
     /// global max pools into [`Op::MaxPool`] over everything.

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use still8::format::{DataType, OpCode};
 use still8_validation::data::Dataset;
 use still8_validation::model::{DataKind, Model};
+use still8_validation::onnx::build::{With as _, ints};
+use still8_validation::onnx::testing::{ModelBuilder, node};
 use still8_validation::recipe::Precision;
 use xtask::commands::quantize::quantize_model;
 use xtask::console::Console;
-use xtask::network::Network;
+use xtask::network::{Kind, Network};
 use xtask::quantization::Quantization;
 use xtask::quantize::pins::Pin;
 use xtask::quantize::{Quantized, Settings, Silent, Source};
@@ -42,7 +44,7 @@ fn read_back(name: &str, written: &Quantized) -> Quantized {
             let close = (f64::from(a.multiplier) / f64::from(b.multiplier) - 1.0).abs() < 1e-6;
             assert!(a.bias == b.bias && a.shift == b.shift && close, "{name}: {a:?} {b:?}");
         }
-        if a.kind.code() == OpCode::Conv2d16 {
+        if matches!(a.kind.code(), OpCode::Conv2d16 | OpCode::AveragePool2d) {
             assert_eq!(format!("{:?}", a.kind), format!("{:?}", b.kind), "{name}: {}", a.name);
         }
     }
@@ -65,6 +67,28 @@ fn what_is_written_is_what_is_read() {
     for name in ["fashion", "motion"] {
         read_back(name, &quantize_model(&folder(name), QUIET).unwrap());
     }
+}
+
+/// An average over its input's own integers rounds halves up, which QuantizeLinear does not: the file says so, and is understood.
+#[test]
+fn averages_round_halves_up_in_the_file_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("average.onnx");
+    let average = node("AveragePool", &["x"], "y").with(ints("kernel_shape", &[2, 2]));
+    let model = ModelBuilder::new(17).input("x", &[1, 2, 4, 4]).node(average).output("y");
+    std::fs::write(&path, model.bytes()).unwrap();
+    let source = Source::open(&path, &[]).unwrap();
+    let data = Dataset::random(1, &source.inputs(&Default::default()), 40);
+    let written = source.quantize(&data, &Settings::default(), &Silent).unwrap();
+    let read = read_back("average", &written);
+    let averages = |quantized: &Quantized| {
+        quantized
+            .network
+            .ops
+            .iter()
+            .any(|op| matches!(&op.kind, Kind::AveragePool2d(params) if params.ties_away == 0))
+    };
+    assert!(averages(&written) && averages(&read));
 }
 
 #[test]

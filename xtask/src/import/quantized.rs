@@ -154,12 +154,39 @@ pub fn quantize_linear(call: &mut Call<'_>) -> Result<()> {
     let x = call.activation(0)?;
     let kind = output_type(call, 2)?;
     let quantization = activation_quantization(call, [1, 2], kind)?;
+    round_averages_up(call, x, quantization);
     let own = call.integers(2)?.and_then(|zero_points| zero_points.first().copied());
     // Without one it is 0, which is the middle of no unsigned type.
     warn_of_zero_point(call, kind, Some(own.unwrap_or(0)), quantization);
     let id = quantized(call, x, quantization)?;
     bind_integers(call, id, kind);
     Ok(())
+}
+
+/// An average plus less than two averages can differ by, before it is rounded, says no more than that halves go up: so
+/// [`crate::qdq`] writes it. Becomes the average alone.
+fn round_averages_up(call: &mut Call<'_>, x: ValueId, quantization: Quantization) {
+    let graph = &mut call.scope.graph;
+    let Some(sum) = graph.writer(x) else { return };
+    let (Op::ScaleOffset, &[average, scale, offset]) = (&graph.nodes[sum].op, &graph.nodes[sum].inputs[..])
+    else {
+        return;
+    };
+    let all = |id: ValueId, holds: &dyn Fn(f32) -> bool| {
+        graph.constant(id).is_some_and(|values| values.iter().all(|&value| holds(value)))
+    };
+    let Some(pool) = graph.writer(average).filter(|_| graph.readers(average).len() == 1) else { return };
+    let Op::AveragePool { window, .. } = &graph.nodes[pool].op else { return };
+    let least = quantization.scale / (window.kernel[0] * window.kernel[1]) as f32;
+    if all(scale, &|value| value == 1.0) && all(offset, &|value| value > 0.0 && value < least) {
+        let name = graph.nodes[sum].name.clone();
+        let node = &mut graph.nodes[pool];
+        if let Op::AveragePool { half_up, .. } = &mut node.op {
+            *half_up = true;
+        }
+        (node.name, node.output) = (name, x);
+        graph.nodes.remove(sum);
+    }
 }
 
 /// The value, or a copy of it, that has this quantization.

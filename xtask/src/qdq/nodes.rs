@@ -87,10 +87,23 @@ impl Exporter<'_> {
             Op::MaxPool { window } => {
                 self.writer.node("MaxPool", &[&x], output, window_attributes(window, spatial));
             }
-            Op::AveragePool { window, count_padding } => {
+            Op::AveragePool { window, count_padding, half_up } => {
                 let mut attributes = window_attributes(window, spatial);
                 attributes.push(int("count_include_pad", i64::from(*count_padding)));
-                self.writer.node("AveragePool", &[&x], output, attributes);
+                let up = *half_up || self.graph.values[step.output].given.is_none();
+                let (own, input) = (self.quantization(step.output), self.quantization(node.inputs[0]));
+                if self.wide || own != input || !up {
+                    self.writer.node("AveragePool", &[&x], output, attributes);
+                    return Ok(());
+                }
+                // Over the input's own integers many averages lie at a half, which QuantizeLinear rounds to even and the plan up:
+                // an eighth of the least difference of two averages tells it so, and changes no other.
+                let average = format!("{output}_average");
+                self.writer.node("AveragePool", &[&x], &average, attributes);
+                let count = (window.kernel[0] * window.kernel[1]) as f32;
+                let offset = own.scale / (8.0 * count);
+                let offset = self.writer.floats(&format!("{output}_half_up"), &[], &[offset]);
+                self.writer.node("Add", &[&average, &offset], output, vec![]);
             }
             Op::Reduce { reduction, axes } => {
                 let name = match reduction {

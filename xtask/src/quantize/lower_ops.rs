@@ -31,7 +31,7 @@ impl Lowering<'_> {
         }
         let differ = self.scheme.values.get(&node.inputs[0]) != self.scheme.values.get(&step.output);
         match &node.op {
-            Op::AveragePool { window, count_padding }
+            Op::AveragePool { window, count_padding, .. }
                 if differ && (*count_padding || window.padding == [0; 4]) =>
             {
                 let activation = self.activation(step);
@@ -58,11 +58,12 @@ impl Lowering<'_> {
                 let params = pool(*window, false, activation)?;
                 self.pool(step, node, Kind::MaxPool2d(params))
             }
-            Op::AveragePool { window, count_padding } => {
-                // Integers out of a file are TensorFlow Lite's, which rounds halves away from 0.
-                let given = self.graph.values[step.output].given.is_some();
-                let params =
-                    Pool2dParams { ties_away: given.into(), ..pool(*window, *count_padding, activation)? };
+            Op::AveragePool { window, count_padding, half_up } => {
+                let ties_away = self.graph.values[step.output].given.is_some() && !half_up;
+                let params = Pool2dParams {
+                    ties_away: ties_away.into(),
+                    ..pool(*window, *count_padding, activation)?
+                };
                 self.pool(step, node, Kind::AveragePool2d(params))
             }
             Op::Reduce { reduction: Reduction::Max, axes } => self.largest(step, node, axes),

@@ -33,11 +33,11 @@ fn merged(graph: &Graph, pad: &Node, op: &Op) -> Option<Op> {
             Some(Op::Conv { window: widened(window, padding), groups: *groups })
         }
         // The padding that the pool has already must count like the zeros that are added.
-        Op::AveragePool { window, count_padding }
+        Op::AveragePool { window, count_padding, half_up }
             if *value == 0.0 && (*count_padding || window.padding == [0; 4]) =>
         {
             let window = widened(window, padding);
-            fits(&window).then_some(Op::AveragePool { window, count_padding: true })
+            fits(&window).then_some(Op::AveragePool { window, count_padding: true, half_up: *half_up })
         }
         // Zeros lose against nothing that is at least 0, and −∞ against nothing at all.
         Op::MaxPool { window }

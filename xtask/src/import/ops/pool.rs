@@ -55,7 +55,7 @@ fn dilated(call: &mut Call<'_>, mut x: ValueId, window: Window, shape: &[usize])
 pub fn average(call: &mut Call<'_>) -> Result<()> {
     let (x, window, shape) = pool(call)?;
     let count_padding = call.int("count_include_pad")?.unwrap_or(0) != 0;
-    call.emit(Op::AveragePool { window, count_padding }, vec![x], shape)
+    call.emit(Op::AveragePool { window, count_padding, half_up: false }, vec![x], shape)
 }
 
 fn pool(call: &Call<'_>) -> Result<(ValueId, Window, Vec<usize>)> {
