@@ -14,7 +14,7 @@ use xtask::engine::Place;
 use crate::compare::{self, Row};
 use crate::engine::net::Net;
 use crate::page;
-use crate::run::{Bench, Teaching};
+use crate::run::{Asked, Bench, Teaching};
 use crate::search::{self, Budget, Candidate};
 use crate::student::Student;
 use crate::train::Epoch;
@@ -91,7 +91,12 @@ pub struct Report {
 /// By the exit codes of the command contract; nothing is lost then: the last checkpoint stays, and a student that misses its
 /// limits is written all the same.
 pub fn run(options: &Options, console: Console) -> Result<Report> {
-    let mut bench = Bench::open(&options.model, options.quick, !options.teacher, console)?;
+    let asked = match (options.teacher, options.labels_only) {
+        (true, _) => Asked::Nothing,
+        (_, true) => Asked::HeldOut,
+        _ => Asked::Everything,
+    };
+    let mut bench = Bench::open(&options.model, options.quick, asked, console)?;
     bench.restart = options.restart;
     let name = bench.model.recipe().name.clone();
     let teaching = if options.labels_only { Teaching::Labels } else { Teaching::Distilled };

@@ -76,6 +76,17 @@ impl Teaching {
     }
 }
 
+/// What a teacher is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing: it is trained itself.
+    Nothing,
+    /// The held-out samples, by which a student of labels alone is compared with it.
+    HeldOut,
+    /// The training samples as well, in all their views.
+    Everything,
+}
+
 /// A trained student.
 pub struct Trained {
     /// After training in float: folded, for samples that are not scaled.
@@ -89,11 +100,11 @@ pub struct Trained {
 }
 
 impl Bench {
-    /// Opens a model's folder and asks the teacher, if it is `taught`.
+    /// Opens a model's folder and asks the teacher.
     ///
     /// # Errors
     /// By the exit codes of the command contract: recipe 2, data 4, what must be fetched first 5.
-    pub fn open(path: &Path, quick: bool, taught: bool, console: Console) -> Result<Self> {
+    pub fn open(path: &Path, quick: bool, asked: Asked, console: Console) -> Result<Self> {
         let model = Model::open(path)?;
         let recipe = model.recipe();
         let file = model.folder().join(FILE_NAME);
@@ -160,14 +171,14 @@ impl Bench {
             config,
             model,
         };
-        if taught {
-            bench.ask()?;
+        if asked != Asked::Nothing {
+            bench.ask(asked)?;
         }
         Ok(bench)
     }
 
     /// Asks the teacher, if there is one.
-    fn ask(&mut self) -> Result<()> {
+    fn ask(&mut self, asked: Asked) -> Result<()> {
         let recipe = self.model.recipe();
         let Some(first) = self.model.teacher()? else {
             if self.train.labels.is_none() && self.task == Task::Classification {
@@ -203,7 +214,8 @@ impl Bench {
             let hash = content_hash(samples);
             teacher.answers(samples, &hash, (augment, self.config.seed, view), &cache, self.console)
         };
-        let answers = (0..self.config.views)
+        let views = if asked == Asked::Everything { self.config.views } else { 0 };
+        let answers = (0..views)
             .map(|view| ask(&self.train, view, &self.config.augment))
             .collect::<Result<_>>()?;
         let holdout = ask(&self.holdout, 0, &Augment::default())?;

@@ -39,7 +39,7 @@ fn folder(label: i8, teacher: &str) -> TempDir {
 #[test]
 fn an_anomaly_model_learns_to_give_back_its_input() {
     let folder = folder(0, "");
-    let bench = Bench::open(folder.path(), false, true, QUIET).unwrap();
+    let bench = Bench::open(folder.path(), false, Asked::Everything, QUIET).unwrap();
     assert_eq!((bench.task, bench.outputs()), (Task::Reconstruction, 12));
     let trained = bench.train(&bench.config.student, Teaching::Distilled, None, 1).unwrap();
     assert!(trained.log[2].holdout_loss < trained.log[0].holdout_loss, "{:?}", trained.log);
@@ -49,10 +49,10 @@ fn an_anomaly_model_learns_to_give_back_its_input() {
 
 #[test]
 fn samples_that_are_not_normal_and_teachers_of_another_size_are_refused() {
-    let failure = Bench::open(folder(1, "").path(), false, true, QUIET).err().unwrap();
+    let failure = Bench::open(folder(1, "").path(), false, Asked::Everything, QUIET).err().unwrap();
     assert!(failure.to_string().contains("labelled 1, not normal"), "{failure}");
     let untaught = folder(0, "");
-    let bench = Bench::open(untaught.path(), false, false, QUIET).unwrap();
+    let bench = Bench::open(untaught.path(), false, Asked::Nothing, QUIET).unwrap();
     let layers = Student::of(Family::Mlp, 4, 1).layers([1, 1, 12], 5).unwrap();
     let teacher = bench.onnx(&folded(&build(&layers, [1, 1, 12], 5, 1).unwrap()), &[]);
     let entry = format!(
@@ -62,7 +62,7 @@ fn samples_that_are_not_normal_and_teachers_of_another_size_are_refused() {
     );
     let taught = folder(0, &entry);
     std::fs::write(taught.path().join("teacher.onnx"), teacher).unwrap();
-    let failure = Bench::open(taught.path(), false, true, QUIET).err().unwrap();
+    let failure = Bench::open(taught.path(), false, Asked::Everything, QUIET).err().unwrap();
     let expected = "the teacher gives 5 elements, but an anomaly model gives back its input, which has 12";
     assert!(failure.to_string().contains(expected), "{failure}");
 }
