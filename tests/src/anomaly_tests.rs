@@ -22,11 +22,12 @@ fn report(labels: Option<&[usize]>) -> Report {
     let classes = names();
     let input = Comparison {
         model: "hum",
+        task: Task::Anomaly,
         dataset: "shipped",
         on: "host",
         classes: &classes,
         labels,
-        inputs: Some(&outputs([0.0; 4])),
+        targets: Some(&outputs([0.0; 4])),
         teacher: Some(&outputs([1.0, 3.0, 2.0, 4.0])),
         float: Some(&outputs([1.0, 2.0, 3.0, 4.0])),
         int8: &outputs([1.0, 3.0, 3.0, 4.0]),
@@ -111,11 +112,12 @@ fn an_output_of_another_size_is_an_error() {
     let wide = Outputs { logits: vec![vec![0.0; 3]; 4] };
     let input = Comparison {
         model: "hum",
+        task: Task::Anomaly,
         dataset: "shipped",
         on: "host",
         classes: &classes,
         labels: None,
-        inputs: Some(&four),
+        targets: Some(&four),
         teacher: Some(&wide),
         float: None,
         int8: &four,
@@ -126,6 +128,7 @@ fn an_output_of_another_size_is_an_error() {
         "{text}"
     );
     let short = Outputs { logits: vec![vec![0.0; 2]; 3] };
-    let text = compare(&Comparison { teacher: None, inputs: Some(&short), ..input }).unwrap_err().to_string();
+    let text =
+        compare(&Comparison { teacher: None, targets: Some(&short), ..input }).unwrap_err().to_string();
     assert!(text.contains("3 inputs for 4 outputs"), "{text}");
 }

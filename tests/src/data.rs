@@ -55,8 +55,10 @@ pub enum Sample<'a> {
 pub struct Dataset {
     /// One tensor an input, in the graph's order, all with the same number of samples.
     pub inputs: Vec<(String, Tensor)>,
-    /// The class of each sample.
+    /// The class of each sample, where `y` holds integers.
     pub labels: Option<Vec<usize>>,
+    /// What a regression should give for each sample, `[samples, quantities]`, where `y` holds floats.
+    pub targets: Option<Tensor>,
     /// Where it came from, for messages: a path or `random:SEED`.
     pub origin: String,
 }
@@ -191,8 +193,14 @@ impl Dataset {
                 return Err(format!("`{name}` has {found} samples, `{}` has {samples}", inputs[0].0));
             }
         }
-        let labels = labels.map(|array| class_indices(&array, samples)).transpose()?;
-        Ok(Self { inputs, labels, origin: origin.to_owned() })
+        let (labels, targets) = match labels {
+            None => (None, None),
+            Some(array) if array.integers().is_none() && array.values().is_some() => {
+                (None, Some(quantities(&array, samples)?))
+            }
+            Some(array) => (Some(class_indices(&array, samples)?), None),
+        };
+        Ok(Self { inputs, labels, targets, origin: origin.to_owned() })
     }
 
     /// Samples uniform in each input's range, or in [`RANDOM_RANGE`]; the seed fixes every bit of them.
@@ -204,7 +212,8 @@ impl Dataset {
             let values = (0..shape.iter().product()).map(|_| random.uniform(range)).collect();
             (spec.name.clone(), Tensor::new(shape, Values::Float(values)))
         };
-        Self { inputs: inputs.iter().map(tensor).collect(), labels: None, origin: format!("random:{seed}") }
+        let inputs = inputs.iter().map(tensor).collect();
+        Self { inputs, labels: None, targets: None, origin: format!("random:{seed}") }
     }
 
     /// The samples `indices`, in that order.
@@ -215,6 +224,7 @@ impl Dataset {
         Self {
             inputs: self.inputs.iter().map(|(name, tensor)| (name.clone(), tensor.pick(indices))).collect(),
             labels: self.labels.as_ref().map(|labels| indices.iter().map(|&i| labels[i]).collect()),
+            targets: self.targets.as_ref().map(|targets| targets.pick(indices)),
             origin: self.origin.clone(),
         }
     }
@@ -241,7 +251,12 @@ impl Dataset {
     pub fn require_labels(&self, classes: usize) -> Result<&[usize]> {
         let fail = |what: String| Failure::Data(format!("{}: {what}", self.origin));
         let labels = self.labels.as_deref();
-        let labels = labels.ok_or_else(|| fail("no labels: add them to the .npz file as `y`".to_owned()))?;
+        let labels = labels.ok_or_else(|| {
+            fail(match self.targets {
+                Some(_) => "`y` holds floats; class labels are integers (uint8, int32, int64, ..)".to_owned(),
+                None => "no labels: add them to the .npz file as `y`".to_owned(),
+            })
+        })?;
         match labels.iter().position(|&label| label >= classes) {
             Some(sample) => Err(fail(format!(
                 "label {} of sample {sample} is out of range: the model has {classes} classes, 0 to {}",
@@ -249,6 +264,35 @@ impl Dataset {
                 classes - 1
             ))),
             None => Ok(labels),
+        }
+    }
+
+    /// What a regression should give: `quantities` finite numbers a sample.
+    ///
+    /// # Errors
+    /// [`Failure::Data`] where there are none, or others.
+    pub fn require_targets(&self, quantities: usize) -> Result<&Tensor> {
+        let fail = |what: String| Failure::Data(format!("{}: {what}", self.origin));
+        let Some(targets) = &self.targets else {
+            return Err(fail(match self.labels {
+                Some(_) => {
+                    format!("`y` holds integers; a regression's is float32 of shape [samples, {quantities}]")
+                }
+                None => format!(
+                    "no labels: add them to the .npz file as `y`, float32 of shape [samples, {quantities}]"
+                ),
+            }));
+        };
+        if targets.sample_elements() != quantities {
+            return Err(fail(format!(
+                "`y` holds {} numbers a sample; the model has {quantities} quantities",
+                targets.sample_elements()
+            )));
+        }
+        let Values::Float(values) = targets.values() else { unreachable!("targets are floats") };
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(at) => Err(fail(format!("`y` of sample {} is {}", at / quantities.max(1), values[at]))),
+            None => Ok(targets),
         }
     }
 
@@ -372,6 +416,21 @@ fn class_indices(array: &Array, samples: usize) -> Checked<Vec<usize>> {
         usize::try_from(label).map_err(|_| format!("label {label} of sample {sample} is negative"))
     };
     integers.iter().enumerate().map(index).collect()
+}
+
+/// `[samples, quantities]` out of that, or of `[samples]`.
+fn quantities(array: &Array, samples: usize) -> Checked<Tensor> {
+    let shape = match array.shape.as_slice() {
+        &[count] if count == samples => vec![samples, 1],
+        &[count, each] if count == samples => vec![samples, each],
+        found => {
+            return Err(format!("`{LABELS}` has shape {found:?}; expected [{samples}, quantities]"));
+        }
+    };
+    match array.values() {
+        Some(values @ Values::Float(_)) => Ok(Tensor { shape, values }),
+        _ => Err(format!("`{LABELS}` is {}; accepted are floats", array.dtype())),
+    }
 }
 
 #[cfg(test)]

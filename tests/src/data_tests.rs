@@ -101,9 +101,30 @@ fn other_shapes_are_refused() {
 fn other_types_are_refused() {
     let text = refusal(&npy(&[1, 1, 2, 2], &[0u8; 4]), &[image()]);
     assert!(text.contains("`image` is uint8; accepted are float32"), "{text}");
-    let x = npy(&[1, 1, 2, 2], &[0.0f32; 4]);
-    let text = refusal(&npz(&[("x", x), ("y", npy(&[1], &[0.0f32]))]), &[image()]);
-    assert!(text.contains("labels `y` are float32"), "{text}");
+}
+
+#[test]
+fn floats_are_the_quantities_of_a_regression() {
+    let labelled = |y: Vec<u8>| npz(&[("x", npy(&[2, 1, 2, 2], &[0.0f32; 8])), ("y", y)]);
+    let load = |y: Vec<u8>| Dataset::parse(&PathBuf::from("a.npz"), &labelled(y), &[image()]).unwrap();
+    let data = load(npy(&[2, 3], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    assert_eq!(data.labels, None);
+    assert_eq!(data.pick(&[1]).require_targets(3).unwrap().sample(0), Sample::Float(&[4.0, 5.0, 6.0]));
+    let refused = |failure: Failure, expected: &str| {
+        assert_eq!(failure.exit_code(), 4);
+        assert!(failure.to_string().contains(expected), "{failure}");
+    };
+    refused(data.require_targets(2).unwrap_err(), "holds 3 numbers a sample; the model has 2 quantities");
+    refused(data.require_labels(2).unwrap_err(), "`y` holds floats; class labels are integers");
+    assert_eq!(load(npy(&[2], &[1.0f32, 2.0])).require_targets(1).unwrap().shape(), [2, 1]);
+    let classes = load(npy(&[2], &[0i32, 1]));
+    refused(
+        classes.require_targets(1).unwrap_err(),
+        "`y` holds integers; a regression's is float32 of shape [samples, 1]",
+    );
+    refused(load(npy(&[2], &[1.0, f32::NAN])).require_targets(1).unwrap_err(), "`y` of sample 1 is NaN");
+    let text = refusal(&labelled(npy(&[3], &[0.0f32; 3])), &[image()]);
+    assert!(text.contains("`y` has shape [3]; expected [2, quantities]"), "{text}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub fn smooth(seed: u64, inputs: &[InputSpec], samples: usize) -> Dataset {
         (spec.name.clone(), Tensor::new([&[samples], shape].concat(), Values::Float(values)))
     };
     let inputs = inputs.iter().map(tensor).collect();
-    Dataset { inputs, labels: None, origin: format!("smooth:{seed}") }
+    Dataset { inputs, labels: None, targets: None, origin: format!("smooth:{seed}") }
 }
 
 fn sample(random: &mut SplitMix64, shape: &[usize], [low, high]: [f32; 2], values: &mut Vec<f32>) {

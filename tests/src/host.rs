@@ -158,7 +158,12 @@ mod tests {
 
     fn dataset(values: Values) -> Dataset {
         let tensor = Tensor::new(vec![2, 2, 1, 3], values);
-        Dataset { inputs: vec![("name".to_owned(), tensor)], labels: None, origin: "test".to_owned() }
+        Dataset {
+            inputs: vec![("name".to_owned(), tensor)],
+            labels: None,
+            targets: None,
+            origin: "test".to_owned(),
+        }
     }
 
     #[test]

@@ -9,8 +9,9 @@
 //! - [`onnx`] and [`oracle`]: float networks, read and run by tract.
 //! - [`run`]: a float network over a data set; [`host`]: a plan's very bytes over one. [`transfer`] quantizes
 //!   samples and brings them from the source graph's [`layout`] into the device's, and outputs back.
-//! - [`metrics`]: accuracy, agreement, KL, F1, AUC, SQNR as pure functions; [`validate`]: the three-way report and
-//!   its limits; [`anomaly`]: scores of networks that give back their input; [`render`]: the report as text.
+//! - [`metrics`]: accuracy, agreement, KL, F1, AUC, R², SQNR as pure functions; [`validate`]: the three-way report and
+//!   its limits; [`anomaly`]: scores of networks that give back their input; [`regression`]: errors of quantities;
+//!   [`render`]: the report as text.
 //! - [`files`]: hashes and atomic writes; [`error`]: failures by exit code.
 //!
 //! Invariant: nothing here knows the compiler, which depends on this crate.
@@ -29,6 +30,7 @@ pub mod onnx;
 pub mod oracle;
 pub mod random;
 pub mod recipe;
+pub mod regression;
 pub mod render;
 pub mod run;
 pub mod stream;

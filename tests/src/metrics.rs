@@ -94,6 +94,19 @@ pub fn mean_squared_error(x: &[f32], y: &[f32]) -> Option<f64> {
     (!x.is_empty()).then(|| sum / x.len() as f64)
 }
 
+/// The coefficient of determination R² = 1 − Σ(y − estimate)² ⁄ Σ(y − mean of y)²: 1 where the estimate is right, 0 where it is no
+/// better than the mean, below 0 where it is worse. `None` where y is constant, or there is nothing.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn r_squared(y: &[f64], estimate: &[f64]) -> Option<f64> {
+    assert_eq!(y.len(), estimate.len());
+    let mean = y.iter().sum::<f64>() / y.len() as f64;
+    let variation: f64 = y.iter().map(|y| (y - mean).powi(2)).sum();
+    let error: f64 = y.iter().zip(estimate).map(|(y, estimate)| (y - estimate).powi(2)).sum();
+    (variation > 0.0).then(|| 1.0 - error / variation)
+}
+
 /// Area under the ROC curve: the chance that a sample of class 1 has a larger score than one of class 0, where equal scores
 /// count half. From the rank sum of class 1 (Mann and Whitney 1947). `None` where a class has no sample or a score is NaN.
 ///

@@ -131,10 +131,14 @@ impl Model {
             let (found, stated) = (data.samples(), entry.samples);
             return Err(Failure::data(&path, format!("holds {found} samples; {FILE_NAME} states {stated}")));
         }
-        if matches!(kind, DataKind::Test | DataKind::Full) || data.labels.is_some() {
-            data.require_labels(self.recipe.classes.len())?;
+        let judged = matches!(kind, DataKind::Test | DataKind::Full);
+        if judged || data.labels.is_some() || data.targets.is_some() {
+            match self.recipe.task {
+                Task::Regression => drop(data.require_targets(self.recipe.output.quantities.len())?),
+                Task::Classification | Task::Anomaly => drop(data.require_labels(self.recipe.classes.len())?),
+            }
         }
-        if self.recipe.task == Task::Anomaly && !matches!(kind, DataKind::Test | DataKind::Full) {
+        if self.recipe.task == Task::Anomaly && !judged {
             let mut labels = data.labels.iter().flatten();
             if let Some(sample) = labels.position(|&label| label != 0) {
                 let what = format!(

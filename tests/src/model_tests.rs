@@ -163,6 +163,60 @@ fn limits_of_another_task_and_a_third_class_are_refused() {
     assert!(text.contains("3 classes; an anomaly model has two"), "{text}");
 }
 
+/// The same as a regression of one quantity.
+fn regression() -> Fixture {
+    let fixture = Fixture::new()
+        .replace("classification", "regression")
+        .replace("classes = [\"no\", \"yes\"]\n", "")
+        .replace("name = \"logits\"", "name = \"angle\"\nquantities = [\"angle, degrees\"]")
+        .replace("int8_accuracy_min = 0.5", "int8_r2_min = 0.5\nr2_loss_max = 0.1")
+        .replace("teacher_accuracy = 1\nfloat_accuracy = 0.75", "float_r2 = 0.75");
+    let mut npz = std::io::Cursor::new(Vec::new());
+    let (x, y) = (Values::Float(vec![0.0, 0.25, 0.5, 0.75]), Values::Float(vec![-7.5, 90.0]));
+    npy::write_npz(&mut npz, [("x", &[2, 2][..], &x), ("y", &[2][..], &y)]).unwrap();
+    let old = files::sha256_file(&fixture.folder.path().join("data.npz")).unwrap();
+    fs::write(fixture.folder.path().join("data.npz"), npz.get_ref()).unwrap();
+    let new = files::sha256_hex(npz.get_ref());
+    Fixture { text: fixture.text.replace(&old, &new), ..fixture }
+}
+
+#[test]
+fn regression_opens() {
+    let fixture = regression();
+    let model = fixture.open().unwrap();
+    assert_eq!(
+        (model.recipe().task, model.recipe().names()),
+        (Task::Regression, &["angle, degrees".to_owned()][..])
+    );
+    let data = model.dataset(DataKind::Test).unwrap();
+    assert_eq!(data.require_targets(1).unwrap().values(), &Values::Float(vec![-7.5, 90.0]));
+}
+
+#[test]
+fn names_that_do_not_suit_the_task_are_refused() {
+    let text = regression().replace("[input]", "classes = [\"a\", \"b\"]\n[input]").refusal();
+    assert!(text.contains("a regression has no classes; remove `classes`"), "{text}");
+    let text = regression().replace("quantities = [\"angle, degrees\"]", "").refusal();
+    assert!(text.contains("`output.quantities` is missing"), "{text}");
+    let text =
+        Fixture::new().replace("name = \"logits\"", "name = \"logits\"\nquantities = [\"a\"]").refusal();
+    assert!(text.contains("`output.quantities` belongs to `task = \"regression\"`"), "{text}");
+    let text = Fixture::new().replace("classes = [\"no\", \"yes\"]\n", "").refusal();
+    assert!(text.contains("`classes` is missing"), "{text}");
+    let text = regression().replace("int8_r2_min", "int8_auc_min").refusal();
+    assert!(
+        text.contains("`thresholds.int8_auc_min` is never measured for `task = \"regression\"`"),
+        "{text}"
+    );
+    // Class indices are no quantities.
+    let fixture = regression().replace("quantities = [\"angle, degrees\"]", "quantities = [\"a\", \"b\"]");
+    let failure = fixture.open().unwrap().dataset(DataKind::Test).unwrap_err();
+    assert!(
+        failure.to_string().contains("`y` holds 1 numbers a sample; the model has 2 quantities"),
+        "{failure}"
+    );
+}
+
 #[test]
 fn an_anomaly_model_learns_from_normal_samples_alone() {
     let fixture = anomaly();
@@ -205,7 +259,7 @@ fn values_out_of_range_are_refused() {
         ("range = [0, 1.0]", "range = [0.5, 1.0]", "must contain 0"),
         ("classes = [\"no\", \"yes\"]", "classes = [\"no\"]", "1 classes"),
         ("classes = [\"no\", \"yes\"]", "classes = [\"no\", \"no\"]", "class `no` is named twice"),
-        ("task = \"classification\"", "task = \"regression\"", "unknown variant `regression`"),
+        ("task = \"classification\"", "task = \"translation\"", "unknown variant `translation`"),
         ("calibration = \"minmax\"", "calibration = \"max\"", "known: minmax, mse, entropy, percentile:P"),
         ("shape = [1, 2]", "shape = [1, 0]", "`input.shape` must have axes"),
         ("macs = 2", "macs = -2", "expected u64"),

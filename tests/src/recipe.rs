@@ -29,7 +29,9 @@ pub struct Recipe {
     pub task: Task,
     /// One sentence on what goes in and what comes out.
     pub description: String,
-    /// Names of the classes, in the order of the output's elements; of an anomaly model, what `y` = 0 (normal) and 1 mean.
+    /// Names of the classes, in the order of the output's elements; of an anomaly model, what `y` = 0 (normal) and 1 mean. A
+    /// regression has none.
+    #[serde(default)]
     pub classes: Classes,
     /// The network's input.
     pub input: Input,
@@ -81,10 +83,12 @@ pub enum Task {
     /// The output is the input, given back by a network that knows normal samples only. A sample's score is the mean
     /// squared error between the two: the larger, the less normal.
     Anomaly,
+    /// The output holds quantities in their own units.
+    Regression,
 }
 
-/// Names of at least two classes, all different.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// Names of at least two classes, all different; or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 pub struct Classes(Vec<String>);
 
@@ -113,6 +117,9 @@ pub struct Range([f32; 2]);
 pub struct Output {
     /// Name in both graphs.
     pub name: String,
+    /// What a regression's elements are, in their order, with their units: `"angle, degrees"` for instance.
+    #[serde(default)]
+    pub quantities: Vec<String>,
 }
 
 /// An ONNX file.
@@ -204,7 +211,7 @@ pub struct Source {
     pub url: Option<String>,
 }
 
-/// Limits, all optional: those of accuracy for a classification, those of the AUC for an anomaly model.
+/// Limits, all optional: those of accuracy for a classification, of the AUC for an anomaly model, of R² for a regression.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thresholds {
@@ -226,6 +233,12 @@ pub struct Thresholds {
     pub int8_auc_min: Option<Fraction>,
     /// Most of that area lost from the teacher to the int8 student.
     pub auc_loss_max: Option<Fraction>,
+    /// Least R² of the teacher, the mean over all quantities.
+    pub teacher_r2_min: Option<Fraction>,
+    /// Least R² of the int8 student.
+    pub int8_r2_min: Option<Fraction>,
+    /// Most R² lost from the teacher to the int8 student.
+    pub r2_loss_max: Option<Fraction>,
 }
 
 /// Measured when the model was made.
@@ -248,6 +261,12 @@ pub struct Baseline {
     pub float_auc: Option<Fraction>,
     /// Area under the ROC curve of the int8 student.
     pub int8_auc: Option<Fraction>,
+    /// R² of the teacher, the mean over all quantities.
+    pub teacher_r2: Option<Fraction>,
+    /// R² of the float student.
+    pub float_r2: Option<Fraction>,
+    /// R² of the int8 student.
+    pub int8_r2: Option<Fraction>,
 }
 
 /// A number in [0, 1].
@@ -278,22 +297,64 @@ impl Recipe {
         if recipe.input.shape.is_empty() || recipe.input.shape.contains(&0) {
             return Err(fail(&"`input.shape` must have axes, none of them 0"));
         }
-        if recipe.task == Task::Anomaly && recipe.classes.len() != 2 {
-            return Err(fail(&format_args!(
-                "{} classes; an anomaly model has two, `classes = [\"normal\", \"anomalous\"]` for instance",
-                recipe.classes.len()
-            )));
-        }
+        recipe.expect_names().map_err(|what| fail(&what))?;
         if let Some(key) = recipe.thresholds.foreign(recipe.task) {
-            let (task, own) = match recipe.task {
-                Task::Classification => ("classification", "limits of accuracy"),
-                Task::Anomaly => ("anomaly", "`teacher_auc_min`, `int8_auc_min` and `auc_loss_max`"),
+            let own = match recipe.task {
+                Task::Classification => "limits of accuracy",
+                Task::Anomaly => "`teacher_auc_min`, `int8_auc_min` and `auc_loss_max`",
+                Task::Regression => "`teacher_r2_min`, `int8_r2_min` and `r2_loss_max`",
             };
             return Err(fail(&format_args!(
-                "`thresholds.{key}` is never measured for `task = \"{task}\"`, which has {own}; remove it"
+                "`thresholds.{key}` is never measured for `task = \"{}\"`, which has {own}; remove it",
+                recipe.task.name()
             )));
         }
         Ok(recipe)
+    }
+
+    /// Names of what the output's elements stand for: classes, or the quantities of a regression.
+    pub fn names(&self) -> &[String] {
+        match self.task {
+            Task::Regression => &self.output.quantities,
+            Task::Classification | Task::Anomaly => self.classes.names(),
+        }
+    }
+
+    /// Classes, or quantities, are named as the task has it.
+    fn expect_names(&self) -> std::result::Result<(), String> {
+        let (classes, quantities) = (self.classes.len(), self.output.quantities.len());
+        match self.task {
+            Task::Classification if classes == 0 => {
+                Err("`classes` is missing: name what the output's elements stand for, in their order".into())
+            }
+            Task::Anomaly if classes != 2 => Err(format!(
+                "{classes} classes; an anomaly model has two, `classes = [\"normal\", \"anomalous\"]` for instance"
+            )),
+            Task::Regression if classes > 0 => {
+                Err("a regression has no classes; remove `classes`, and name `output.quantities`".into())
+            }
+            Task::Regression if quantities == 0 => {
+                Err("`output.quantities` is missing: name what the output's elements are, \
+                 `quantities = [\"angle, degrees\"]` for instance"
+                    .into())
+            }
+            Task::Classification | Task::Anomaly if quantities > 0 => Err(format!(
+                "`output.quantities` belongs to `task = \"regression\"`, not to \"{}\"; remove it",
+                self.task.name()
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Task {
+    /// As `model.toml` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Classification => "classification",
+            Self::Anomaly => "anomaly",
+            Self::Regression => "regression",
+        }
     }
 }
 
@@ -306,6 +367,8 @@ impl Thresholds {
             distillation_loss_max: None,
             teacher_auc_min: None,
             auc_loss_max: None,
+            teacher_r2_min: None,
+            r2_loss_max: None,
             ..self
         }
     }
@@ -325,11 +388,18 @@ impl Thresholds {
             ("int8_auc_min", self.int8_auc_min),
             ("auc_loss_max", self.auc_loss_max),
         ];
-        let foreign = match task {
-            Task::Classification => &of_anomaly[..],
-            Task::Anomaly => &of_classification[..],
-        };
-        foreign.iter().find(|(_, limit)| limit.is_some()).map(|&(key, _)| key)
+        let of_regression = [
+            ("teacher_r2_min", self.teacher_r2_min),
+            ("int8_r2_min", self.int8_r2_min),
+            ("r2_loss_max", self.r2_loss_max),
+        ];
+        let all = [
+            (Task::Classification, &of_classification[..]),
+            (Task::Anomaly, &of_anomaly[..]),
+            (Task::Regression, &of_regression[..]),
+        ];
+        let mut foreign = all.into_iter().filter(|(of, _)| *of != task).flat_map(|(_, limits)| limits);
+        foreign.find(|(_, limit)| limit.is_some()).map(|&(key, _)| key)
     }
 }
 

@@ -6,9 +6,11 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::anomaly::{Anomaly, FALSE_ALARMS};
 use crate::recipe::Task;
+use crate::regression::Quantity;
 use crate::validate::{Report, Score, Verdict};
 
-/// The report: the three networks, where accuracy was lost, the classes (scores, for an anomaly model), and the verdicts.
+/// The report: the three networks, where accuracy was lost, the classes (of an anomaly model scores, of a regression
+/// quantities), and the verdicts.
 ///
 /// Plain text without colours, so that a file or a log can take it too. What is not known is a dash.
 pub fn text(report: &Report) -> String {
@@ -22,6 +24,7 @@ pub fn text(report: &Report) -> String {
     let mut split = match report.task {
         Task::Classification => table(&["accuracy lost", "points"]),
         Task::Anomaly => table(&["AUC lost", ""]),
+        Task::Regression => table(&["R2 lost", ""]),
     };
     split.add_row([
         "in distillation (teacher - float)".to_owned(),
@@ -37,9 +40,10 @@ pub fn text(report: &Report) -> String {
         closeness.add_row(["bytes unlike the host's".to_owned(), mismatches.to_string()]);
     }
     add(&closeness);
-    match &report.anomaly {
-        Some(anomaly) => add(&scores(report, anomaly)),
-        None => add(&classes(report)),
+    match (&report.anomaly, &report.quantities) {
+        (Some(anomaly), _) => add(&scores(report, anomaly)),
+        (_, Some(quantities)) => add(&self::quantities(quantities)),
+        _ => add(&classes(report)),
     }
     for verdict in &report.verdicts {
         let _ = writeln!(text, "{}", verdict_line(verdict));
@@ -47,19 +51,20 @@ pub fn text(report: &Report) -> String {
     text
 }
 
-/// What a task is judged by, of one network: `92.40 %`, or `AUC 0.9912`.
+/// What a task is judged by, of one network: `92.40 %`, `AUC 0.9912`, or `R2 0.9754`.
 pub fn measure(score: Option<Score>) -> String {
     match score {
         Some(Score { accuracy: None, auc: Some(auc), .. }) => format!("AUC {auc:.4}"),
+        Some(Score { accuracy: None, r2: Some(r2), .. }) => format!("R2 {r2:.4}"),
         score => percent(score.and_then(|score| score.accuracy)),
     }
 }
 
-/// The same as a share for tables: `1.10 %` of accuracy, or AUC.
+/// The same as a share for tables: `1.10 %` of accuracy, AUC, or R².
 pub fn lost(task: Task, loss: Option<f64>) -> String {
     match task {
         Task::Classification => percent(loss),
-        Task::Anomaly => number(loss.map(four_decimals), 4),
+        Task::Anomaly | Task::Regression => number(loss.map(four_decimals), 4),
     }
 }
 
@@ -68,11 +73,13 @@ pub fn four_decimals(value: f64) -> f64 {
     (value * 1e4).round() / 1e4 + 0.0
 }
 
-/// What was lost of [`measure`]: points of accuracy, or AUC.
+/// What was lost of [`measure`]: points of accuracy, AUC, or R².
 fn loss(task: Task, loss: Option<f64>) -> String {
     match task {
         Task::Classification => points(loss),
-        Task::Anomaly => loss.map_or("-".to_owned(), |loss| format!("{:+.4}", four_decimals(loss))),
+        Task::Anomaly | Task::Regression => {
+            loss.map_or("-".to_owned(), |loss| format!("{:+.4}", four_decimals(loss)))
+        }
     }
 }
 
@@ -80,6 +87,9 @@ fn loss(task: Task, loss: Option<f64>) -> String {
 fn closeness_rows(report: &Report) -> Vec<[String; 2]> {
     let Report { agreement, .. } = report;
     let db = number(report.logits_sqnr_db, 1);
+    if report.quantities.is_some() {
+        return vec![["SQNR of int8's output, dB".to_owned(), db]];
+    }
     match &report.anomaly {
         None => vec![
             ["same class, teacher and float".to_owned(), percent(agreement.teacher_float)],
@@ -116,6 +126,21 @@ fn scores(report: &Report, anomaly: &Anomaly) -> Table {
     table
 }
 
+/// How far a regression's quantities are off, each in its own unit.
+fn quantities(quantities: &[Quantity]) -> Table {
+    let mut table =
+        table(&["quantity", "RMSE, teacher", "float", "int8", "int8's mean absolute error", "int8's R2"]);
+    for quantity in quantities {
+        let networks = [quantity.teacher, quantity.float, quantity.int8];
+        let errors = networks.map(|deviation| number(deviation.map(|deviation| deviation.rmse), 4));
+        let int8 = quantity.int8;
+        let own = [int8.map(|deviation| deviation.mae), int8.and_then(|deviation| deviation.r2)];
+        let own = own.map(|value| number(value, 4));
+        table.add_row([vec![quantity.name.clone()], errors.to_vec(), own.to_vec()].concat());
+    }
+    table
+}
+
 /// `ok      int8_accuracy_min: 0.9012 (limit 0.9)`.
 fn verdict_line(verdict: &Verdict) -> String {
     let word = if verdict.passed { "ok" } else { "MISSED" };
@@ -130,9 +155,10 @@ fn networks(report: &Report) -> Table {
         let cells = [teacher.as_ref(), float.as_ref(), Some(int8)].map(|score| percent(score.and_then(pick)));
         [vec![name.to_owned()], cells.to_vec()].concat()
     };
-    if report.task == Task::Anomaly {
-        let auc = |score: Option<&Score>| number(score.and_then(|score| score.auc), 4);
-        table.add_row(["AUC".to_owned(), auc(teacher.as_ref()), auc(float.as_ref()), auc(Some(int8))]);
+    if report.task != Task::Classification {
+        let name = if report.task == Task::Anomaly { "AUC" } else { "R2" };
+        let of = |score: Option<&Score>| number(score.and_then(|score| score.measure()), 4);
+        table.add_row([name.to_owned(), of(teacher.as_ref()), of(float.as_ref()), of(Some(int8))]);
         return table;
     }
     table.add_row(row("accuracy", |score| score.accuracy));

@@ -2,7 +2,7 @@
 //!
 //! Accuracies, agreements and losses are fractions; a loss below 0 is a gain. What cannot be known, for want
 //! of labels or of a network, or does not suit the model's task, is `None`, and `null` in JSON. Anomaly models are
-//! judged in [`anomaly`].
+//! judged in [`anomaly`], regressions in [`regression`].
 
 use std::borrow::Cow;
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::anomaly::{self, Anomaly};
 use crate::metrics::{self, Confusion};
 use crate::recipe::{Fraction, Task, Thresholds};
+use crate::regression::{self, Quantity};
 use crate::run::Outputs;
 use crate::{Failure, Result};
 
@@ -29,16 +30,19 @@ const SLACK: f64 = 1e-9;
 pub struct Comparison<'a> {
     /// The model's name.
     pub model: &'a str,
+    /// What it does.
+    pub task: Task,
     /// The data set: `shipped`, `full` or a path.
     pub dataset: &'a str,
     /// The core that ran the int8 student.
     pub on: &'a str,
-    /// Class names.
+    /// Names of the classes; of a regression's quantities.
     pub classes: &'a [String],
     /// The right class of each sample, where known.
     pub labels: Option<&'a [usize]>,
-    /// The inputs as they were given, which the networks of an anomaly model give back; `None` for a classification.
-    pub inputs: Option<&'a Outputs>,
+    /// What the outputs should be: of an anomaly model the inputs as they were given, of a regression its labels, where known;
+    /// `None` for a classification.
+    pub targets: Option<&'a Outputs>,
     /// The teacher's outputs.
     pub teacher: Option<&'a Outputs>,
     /// The float student's outputs.
@@ -79,7 +83,7 @@ pub struct Report {
     pub kl_temperature: f64,
     /// SQNR of the int8 student's outputs against the float student's, in dB; infinite (null) where equal.
     pub logits_sqnr_db: Option<f64>,
-    /// Accuracy lost on the way; AUC in an anomaly model.
+    /// Accuracy lost on the way; AUC in an anomaly model, R² in a regression.
     pub loss: Loss,
     /// How sure the int8 student is, and how rightly so.
     #[serde(default)]
@@ -87,6 +91,9 @@ pub struct Report {
     /// What there is to know of an anomaly model's scores.
     #[serde(default)]
     pub anomaly: Option<Anomaly>,
+    /// How far the quantities of a regression are off.
+    #[serde(default)]
+    pub quantities: Option<Vec<Quantity>>,
     /// Output bytes that differ between the core and the host's reference; `None` where they were not
     /// compared.
     pub byte_mismatches: Option<u64>,
@@ -110,12 +117,15 @@ pub struct Score {
     /// Area under the ROC curve of an anomaly model's scores.
     #[serde(default)]
     pub auc: Option<f64>,
+    /// Mean coefficient of determination of a regression's quantities.
+    #[serde(default)]
+    pub r2: Option<f64>,
 }
 
 impl Score {
-    /// What the task is judged by: accuracy, or the AUC of an anomaly model.
+    /// What the task is judged by: accuracy, the AUC of an anomaly model, or the R² of a regression.
     pub fn measure(self) -> Option<f64> {
-        self.accuracy.or(self.auc)
+        self.accuracy.or(self.auc).or(self.r2)
     }
 }
 
@@ -130,7 +140,7 @@ pub struct Agreement {
     pub float_int8: Option<f64>,
 }
 
-/// Where accuracy (AUC) was lost.
+/// Where accuracy (AUC, R²) was lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Loss {
     /// Teacher − float student.
@@ -190,15 +200,15 @@ impl Loss {
 /// Compares the networks' outputs.
 ///
 /// # Errors
-/// [`Failure::Data`] where outputs or labels differ in number of samples, or outputs in number of classes (of an anomaly
-/// model, in number of elements from its input).
+/// [`Failure::Data`] where outputs or labels differ in number of samples, or outputs in number of classes (quantities; of an
+/// anomaly model, in number of elements from its input).
 pub fn compare(input: &Comparison<'_>) -> Result<Report> {
     check(input)?;
     let Comparison { classes, labels, float, int8, .. } = *input;
     let unmeasured = Report {
         schema: SCHEMA,
         model: input.model.to_owned(),
-        task: if input.inputs.is_some() { Task::Anomaly } else { Task::Classification },
+        task: input.task,
         on: input.on.to_owned(),
         dataset: input.dataset.to_owned(),
         samples: int8.samples(),
@@ -213,15 +223,18 @@ pub fn compare(input: &Comparison<'_>) -> Result<Report> {
         loss: Loss::default(),
         confidence: None,
         anomaly: None,
+        quantities: None,
         byte_mismatches: None,
         classes: class_scores(classes, labels, [None; 3]),
         confusion: None,
         verdicts: Vec::new(),
         passed: None,
     };
-    let mut report = match input.inputs {
-        Some(inputs) => anomaly::measure(input, inputs, unmeasured),
-        None => classified(input, unmeasured),
+    let mut report = match (input.task, input.targets) {
+        (Task::Classification, _) => classified(input, unmeasured),
+        (Task::Anomaly, Some(inputs)) => anomaly::measure(input, inputs, unmeasured),
+        (Task::Anomaly, None) => unmeasured,
+        (Task::Regression, _) => regression::measure(input, unmeasured),
     };
     let loss = |a: Option<Score>, b: Option<Score>| Some(a?.measure()? - b?.measure()?);
     report.loss = Loss {
@@ -241,7 +254,7 @@ fn classified(input: &Comparison<'_>, unmeasured: Report) -> Report {
     let score = |choice: &[usize]| Score {
         accuracy: labels.and_then(|labels| metrics::agreement(labels, choice)),
         macro_f1: confusion(Some(choice)).and_then(|confusion| confusion.macro_f1()),
-        auc: None,
+        ..Score::default()
     };
     let agreement = |a: Option<&[usize]>, b: Option<&[usize]>| metrics::agreement(a?, b?);
     let kl = |temperature| metrics::mean_kl(&teacher?.logits, &int8.logits, temperature);
@@ -298,6 +311,9 @@ impl Report {
             at_least("teacher_auc_min", thresholds.teacher_auc_min, self.teacher.and_then(|score| score.auc)),
             at_least("int8_auc_min", thresholds.int8_auc_min, self.int8.auc),
             at_most("auc_loss_max", thresholds.auc_loss_max, self.loss.total()),
+            at_least("teacher_r2_min", thresholds.teacher_r2_min, self.teacher.and_then(|score| score.r2)),
+            at_least("int8_r2_min", thresholds.int8_r2_min, self.int8.r2),
+            at_most("r2_loss_max", thresholds.r2_loss_max, self.loss.total()),
             self.byte_mismatches.map(|count| Verdict {
                 name: "byte_mismatches".into(),
                 limit: 0.0,
@@ -333,7 +349,7 @@ fn check(input: &Comparison<'_>) -> Result<()> {
         if outputs.samples() != samples {
             return fail(format!("{name} gives {} samples, int8 student {samples}", outputs.samples()));
         }
-        if let Some(inputs) = input.inputs {
+        if let (Task::Anomaly, Some(inputs)) = (input.task, input.targets) {
             let mut pairs = outputs.logits.iter().zip(&inputs.logits);
             if let Some((output, input)) = pairs.find(|(output, input)| output.len() != input.len()) {
                 return fail(format!(
@@ -342,12 +358,26 @@ fn check(input: &Comparison<'_>) -> Result<()> {
                     input.len()
                 ));
             }
-        } else if let Some(logits) = outputs.logits.iter().find(|logits| logits.len() != classes) {
-            return fail(format!("{name} gives {} logits; the model has {classes} classes", logits.len()));
+        } else if let Some(row) = outputs.logits.iter().find(|row| row.len() != classes) {
+            let (elements, names) = match input.task {
+                Task::Regression => ("elements", "quantities"),
+                _ => ("logits", "classes"),
+            };
+            return fail(format!("{name} gives {} {elements}; the model has {classes} {names}", row.len()));
         }
     }
-    if let Some(inputs) = input.inputs.filter(|inputs| inputs.samples() != samples) {
-        return fail(format!("{} inputs for {samples} outputs", inputs.samples()));
+    if let Some(targets) = input.targets {
+        let what = if input.task == Task::Anomaly { "inputs" } else { "labels" };
+        if targets.samples() != samples {
+            return fail(format!("{} {what} for {samples} outputs", targets.samples()));
+        }
+        let other = targets.logits.iter().find(|row| input.task == Task::Regression && row.len() != classes);
+        if let Some(row) = other {
+            return fail(format!(
+                "`y` holds {} numbers a sample; the model has {classes} quantities",
+                row.len()
+            ));
+        }
     }
     match input.labels {
         Some(labels) if labels.len() != samples => {

@@ -30,11 +30,12 @@ fn report() -> Report {
     let classes = names();
     let input = Comparison {
         model: "tiny",
+        task: Task::Classification,
         dataset: "shipped",
         on: "host",
         classes: &classes,
         labels: Some(&LABELS),
-        inputs: None,
+        targets: None,
         teacher: Some(&teacher),
         float: Some(&float),
         int8: &int8,
@@ -46,12 +47,12 @@ fn report() -> Report {
 fn three_way_split_by_hand() {
     let report = report();
     assert_eq!(report.samples, 4);
-    assert_eq!(report.teacher, Some(Score { accuracy: Some(1.0), macro_f1: Some(1.0), auc: None }));
+    assert_eq!(report.teacher, Some(Score { accuracy: Some(1.0), macro_f1: Some(1.0), ..Score::default() }));
     // Float: class no 2·2⁄(2+3), class yes 2·1⁄(2+1).
     let float = report.float.unwrap();
     assert_eq!(float.accuracy, Some(0.75));
     assert!((float.macro_f1.unwrap() - (0.8 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
-    assert_eq!(report.int8, Score { accuracy: Some(0.5), macro_f1: Some(0.5), auc: None });
+    assert_eq!(report.int8, Score { accuracy: Some(0.5), macro_f1: Some(0.5), ..Score::default() });
     assert_eq!(report.loss, Loss { distillation: Some(0.25), quantization: Some(0.25) });
     let agreement = Agreement { teacher_float: Some(0.75), teacher_int8: Some(0.5), float_int8: Some(0.75) };
     assert_eq!(report.agreement, agreement);
@@ -93,11 +94,12 @@ fn unknown_is_null_and_misses_its_limit() {
     let (int8, classes) = (choosing(LABELS), names());
     let input = Comparison {
         model: "tiny",
+        task: Task::Classification,
         dataset: "some.npy",
         on: "cortex-m4",
         classes: &classes,
         labels: None,
-        inputs: None,
+        targets: None,
         teacher: None,
         float: None,
         int8: &int8,
@@ -136,11 +138,12 @@ fn lengths_that_differ_are_errors() {
     let short = Outputs { logits: outputs.logits[..3].to_vec() };
     let input = Comparison {
         model: "tiny",
+        task: Task::Classification,
         dataset: "shipped",
         on: "host",
         classes: &classes,
         labels: Some(&LABELS),
-        inputs: None,
+        targets: None,
         teacher: None,
         float: Some(&outputs),
         int8: &outputs,

@@ -37,7 +37,12 @@ fn samples(runner: &HostRunner) -> Dataset {
     let mut random = SplitMix64::new(SEED);
     let values = (0..shape.iter().product::<usize>()).map(|_| (random.next_u64() >> 56) as i8).collect();
     let tensor = Tensor::new(shape, Values::Int8(values));
-    Dataset { inputs: vec![(spec.name.clone(), tensor)], labels: None, origin: "random".to_owned() }
+    Dataset {
+        inputs: vec![(spec.name.clone(), tensor)],
+        labels: None,
+        targets: None,
+        origin: "random".to_owned(),
+    }
 }
 
 #[test]

@@ -322,12 +322,17 @@ mod tests {
             (0..40 * shape.iter().product::<usize>()).map(|_| random.uniform([0.0, largest])).collect();
         values.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32());
         let tensor = Tensor::new([&[40], &shape[1..]].concat(), Values::Float(values));
-        let data = Dataset { inputs: vec![("x".into(), tensor)], labels: None, origin: "test".into() };
+        let data = Dataset {
+            inputs: vec![("x".into(), tensor)],
+            labels: None,
+            targets: None,
+            origin: "test".into(),
+        };
         let samples = Samples::new(&data, input, order).unwrap();
         let scale = input_scale(largest);
         let net = folded(&net);
-        let fake = unscaled(&with_fake(&net, &samples, scale, Some([0.0, largest]), |_| 8), scale);
-        let float = unscaled(&net, scale);
+        let fake = unscaled(&with_fake(&net, &samples, scale, Some([0.0, largest]), |_| 8), scale, 1.0);
+        let float = unscaled(&net, scale, 1.0);
         let folder = tempfile::tempdir().unwrap();
         let edge = Edge { name: "net", input: "x", shape, layout, output: "y" };
         for (name, net) in [("float.onnx", &float), ("qdq.onnx", &fake)] {

@@ -16,3 +16,4 @@ pub mod search;
 pub mod student;
 pub mod teacher;
 pub mod train;
+pub mod units;

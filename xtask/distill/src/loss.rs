@@ -56,15 +56,27 @@ pub fn classification(
     loss
 }
 
-/// (1 − share) · mean squared error to the label's target `own` + share · that to the teacher.
-pub fn regression(z: &[f32], own: &[f32], teacher: Option<&[f32]>, share: f32, gradient: &mut [f32]) -> f32 {
-    let share = if teacher.is_some() { share } else { 0.0 };
+/// (1 − share) · mean squared error to `own`, the label's or the sample itself, + share · that to the teacher; each element counts
+/// by its weight, 1 where there are none. What is missing leaves all weight to the other.
+pub fn regression(
+    z: &[f32],
+    (own, teacher): (Option<&[f32]>, Option<&[f32]>),
+    share: f32,
+    weights: &[f32],
+    gradient: &mut [f32],
+) -> f32 {
+    let share = match (own, teacher) {
+        (None, _) => 1.0,
+        (_, None) => 0.0,
+        _ => share,
+    };
     let n = z.len() as f32;
     let mut loss = 0.0;
     for (i, (z, g)) in z.iter().zip(gradient).enumerate() {
-        let (a, b) = (z - own[i], teacher.map_or(0.0, |t| z - t[i]));
-        loss += ((1.0 - share) * a * a + share * b * b) / n;
-        *g = 2.0 * ((1.0 - share) * a + share * b) / n;
+        let [a, b] = [own, teacher].map(|to| to.map_or(0.0, |to| z - to[i]));
+        let weight = weights.get(i).copied().unwrap_or(1.0) / n;
+        loss += weight * ((1.0 - share) * a * a + share * b * b);
+        *g = 2.0 * weight * ((1.0 - share) * a + share * b);
     }
     loss
 }
@@ -104,7 +116,13 @@ mod tests {
             let target = Target { label, teacher: given };
             gradient_holds(&z, |z, g| classification(z, &target, 0.7, 3.0, g));
         }
-        gradient_holds(&z, |z, g| regression(z, &[0.1, 0.2, 0.3], Some(&teacher), 0.4, g));
+        let own = [0.1, 0.2, 0.3];
+        for (own, given) in [(Some(&own[..]), None), (None, Some(&teacher[..])), (Some(&own), Some(&teacher))]
+        {
+            for weights in [&[][..], &[0.5, 2.0, 1.0]] {
+                gradient_holds(&z, |z, g| regression(z, (own, given), 0.4, weights, g));
+            }
+        }
     }
 
     #[test]

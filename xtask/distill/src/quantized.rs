@@ -121,10 +121,22 @@ fn ranges(net: &Net, samples: &Samples, scale: f32) -> Vec<[f32; 2]> {
     values.into_iter().map(range).collect()
 }
 
-/// Channel `c` of the weights of the layers that read the input, times `scale`: what the float network does with samples
-/// that nobody multiplies.
-pub fn unscaled(net: &Net, scale: f32) -> Net {
+/// What the network does with samples that nobody multiplies by `scale`, when nobody divides what it gives by `given`, the scale
+/// of outputs: the weights of the layers that read the input times the one, the last layer by the other.
+pub fn unscaled(net: &Net, scale: f32, given: f32) -> Net {
     let mut net = net.clone();
+    for index in (0..net.nodes.len()).rev() {
+        match net.nodes[index].layer {
+            Layer::Fake(range) => net.params[range].data.iter_mut().for_each(|end| *end /= given),
+            Layer::Conv { weights, bias, .. } => {
+                for id in [Some(weights), bias].into_iter().flatten() {
+                    net.params[id].data.iter_mut().for_each(|x| *x /= given);
+                }
+                break;
+            }
+            _ => {}
+        }
+    }
     let first = matches!(net.nodes.first().map(|node| &node.layer), Some(Layer::Fake(_)));
     if let (true, Some(Layer::Fake(range))) = (first, net.nodes.first().map(|node| node.layer.clone())) {
         net.params[range].data.iter_mut().for_each(|end| *end /= scale);
@@ -178,7 +190,7 @@ mod tests {
             }
             let mut large = batch(input);
             large.data.iter_mut().for_each(|x| *x *= 64.0);
-            let unscaled = unscaled(&folded(&net), 1.0 / 64.0).forward(large, false);
+            let unscaled = unscaled(&folded(&net), 1.0 / 64.0, 1.0).forward(large, false);
             assert_eq!(unscaled.output().data, after.output().data, "{}", family.name());
         }
     }

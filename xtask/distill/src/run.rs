@@ -14,7 +14,7 @@ use xtask::quantize::Progress;
 
 use crate::augment::Augment;
 use crate::config::{Config, Schedule};
-use crate::engine::net::Net;
+use crate::engine::net::{Layer, Net};
 use crate::export::{self, Edge};
 use crate::hints::Hint;
 use crate::quantized::{folded, input_scale, unscaled, with_fake};
@@ -22,6 +22,7 @@ use crate::samples::{Order, Samples, geometry};
 use crate::student::{Student, build};
 use crate::teacher::{Answers, Teacher};
 use crate::train::{Course, Desk, Epoch, Lesson, Task, train};
+use crate::units::Units;
 
 /// Share of the training samples that are held out where the recipe names no others.
 const HOLDOUT: usize = 20;
@@ -42,6 +43,7 @@ pub struct Bench {
     /// What samples are multiplied by.
     pub scale: f32,
     task: Task,
+    units: Units,
     teacher: Option<Teacher>,
     answers: Vec<Answers>,
     holdout_answers: Option<Answers>,
@@ -139,6 +141,7 @@ impl Bench {
         let task = match recipe.task {
             recipe::Task::Classification => Task::Classification,
             recipe::Task::Anomaly => Task::Reconstruction,
+            recipe::Task::Regression => Task::Regression,
         };
         // What is read after training is looked at before it.
         let [test, calibration] = [DataKind::Test, DataKind::Calibration].map(|kind| model.dataset(kind));
@@ -164,6 +167,7 @@ impl Bench {
             shape,
             order,
             task,
+            units: Units::NONE,
             teacher: None,
             answers: Vec::new(),
             holdout_answers: None,
@@ -174,18 +178,38 @@ impl Bench {
         if asked != Asked::Nothing {
             bench.ask(asked)?;
         }
+        let labelled = match task {
+            Task::Classification => bench.train.labels.is_some(),
+            Task::Reconstruction => true,
+            Task::Regression => bench.train.targets.is_some(),
+        };
+        if !labelled && bench.answers.is_empty() {
+            return Err(Failure::Usage(
+                "there are neither answers of a teacher nor labels: nothing to learn from".into(),
+            ));
+        }
+        if task == Task::Regression {
+            bench.units = bench.learned_units()?;
+        }
         Ok(bench)
+    }
+
+    /// In which units quantities are learned: by the labels, else by what the teacher says.
+    fn learned_units(&self) -> Result<Units> {
+        let told = |answers: &Answers| (0..answers.len()).map(|i| answers.get(i, 0).collect()).collect();
+        let rows = self.train.targets.clone().or_else(|| self.answers.first().map(told)).unwrap_or_default();
+        if let Some(sample) = rows.iter().position(|row| row.iter().any(|y| !y.is_finite())) {
+            return Err(Failure::Data(format!(
+                "the teacher's answer for training sample {sample} is no number, or beyond ±65,504"
+            )));
+        }
+        Ok(Units::of(&rows))
     }
 
     /// Asks the teacher, if there is one.
     fn ask(&mut self, asked: Asked) -> Result<()> {
         let recipe = self.model.recipe();
         let Some(first) = self.model.teacher()? else {
-            if self.train.labels.is_none() && self.task == Task::Classification {
-                return Err(Failure::Usage(
-                    "there are neither a teacher nor labels: nothing to learn from".into(),
-                ));
-            }
             return Ok(());
         };
         let folder = self.model.folder();
@@ -202,6 +226,10 @@ impl Bench {
                         "the teacher gives {} elements, but the model has {outputs} classes",
                         teacher.sizes[0]
                     ),
+                    Task::Regression => format!(
+                        "the teacher gives {} elements, but the model has {outputs} quantities",
+                        teacher.sizes[0]
+                    ),
                     Task::Reconstruction => format!(
                         "the teacher gives {} elements, but an anomaly model gives back its input, which has {outputs}",
                         teacher.sizes[0]
@@ -215,9 +243,8 @@ impl Bench {
             teacher.answers(samples, &hash, (augment, self.config.seed, view), &cache, self.console)
         };
         let views = if asked == Asked::Everything { self.config.views } else { 0 };
-        let answers = (0..views)
-            .map(|view| ask(&self.train, view, &self.config.augment))
-            .collect::<Result<_>>()?;
+        let answers =
+            (0..views).map(|view| ask(&self.train, view, &self.config.augment)).collect::<Result<_>>()?;
         let holdout = ask(&self.holdout, 0, &Augment::default())?;
         (self.answers, self.holdout_answers, self.teacher) = (answers, Some(holdout), Some(teacher));
         Ok(())
@@ -226,7 +253,7 @@ impl Bench {
     /// Elements of the output.
     pub fn outputs(&self) -> usize {
         match self.task {
-            Task::Classification => self.model.recipe().classes.len(),
+            Task::Classification | Task::Regression => self.model.recipe().names().len(),
             Task::Reconstruction => self.shape.iter().product(),
         }
     }
@@ -248,9 +275,16 @@ impl Bench {
         let made = student
             .layers(self.shape, self.outputs())
             .and_then(|layers| build(&layers, self.shape, self.outputs(), seed));
-        made.map_err(|why| {
+        let mut net = made.map_err(|why| {
             Failure::Usage(format!("{}: {why}", self.model.folder().join(FILE_NAME).display()))
-        })
+        })?;
+        // The last layer is dense, with a bias.
+        if let Some(Layer::Conv { bias: Some(bias), .. }) = net.nodes.last().map(|node| &node.layer)
+            && !self.units.means.is_empty()
+        {
+            net.params[*bias].data.clone_from(&self.units.means);
+        }
+        Ok(net)
     }
 
     fn lesson(&self, teaching: Teaching, seed: u64) -> Lesson<'_> {
@@ -267,6 +301,7 @@ impl Bench {
             loss: self.config.loss,
             hints,
             scale: self.scale,
+            units: &self.units,
             seed,
         }
     }
@@ -319,10 +354,10 @@ impl Bench {
         let net = folded(&net);
         let fine = self.config.quantization.filter(|fine| fine.epochs > 0 && teaching == Teaching::Distilled);
         let Some(fine) = fine else {
-            let float = unscaled(&net, self.scale);
+            let float = unscaled(&net, self.scale, self.units.scale);
             return Ok(Trained { before: float.clone(), float, quantized: None, log });
         };
-        let before = unscaled(&net, self.scale);
+        let before = unscaled(&net, self.scale, self.units.scale);
         let range = self.model.input().range;
         let mut net = with_fake(&net, &self.train, self.scale, range, |layer| self.bits(layer));
         let course = Course {
@@ -334,7 +369,7 @@ impl Bench {
             ..course
         };
         log.extend(run(&mut net, &lesson, &course, "int8", &log)?);
-        let net = unscaled(&net, self.scale);
+        let net = unscaled(&net, self.scale, self.units.scale);
         Ok(Trained { before, float: export::float(&net), quantized: Some(net), log })
     }
 

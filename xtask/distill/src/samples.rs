@@ -1,13 +1,14 @@
-//! Samples in memory: in the model's units at half precision, in the order of the engine (NHWC).
+//! Samples in memory: in the model's units at half precision, in the order of the engine (NHWC); what they are labelled with.
 
 use half::f16;
 use still8_validation::data::{Dataset, Sample};
+use still8_validation::run::Outputs;
 use still8_validation::{Failure, Result};
 
 use crate::config::Layout;
 use crate::engine::batch::Batch;
 
-/// Samples and, where they are labelled, their classes.
+/// Samples and, where they are labelled, their classes or quantities.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     /// `[h, w, c]` of each.
@@ -17,6 +18,8 @@ pub struct Samples {
     x: Vec<f16>,
     /// Classes.
     pub labels: Option<Vec<usize>>,
+    /// Quantities, a row a sample.
+    pub targets: Option<Vec<Vec<f32>>>,
 }
 
 /// Order of elements in the model's files.
@@ -71,7 +74,9 @@ impl Samples {
                 data.origin
             )));
         }
-        Ok(Self { shape, order, x, labels: data.labels.clone() })
+        let targets = data.targets.as_ref().map(Outputs::from_tensor).transpose()?;
+        let targets = targets.map(|targets| targets.logits);
+        Ok(Self { shape, order, x, labels: data.labels.clone(), targets })
     }
 
     /// Number of samples.
@@ -102,7 +107,9 @@ impl Samples {
             .copied()
             .collect();
         let labels = self.labels.as_ref().map(|labels| indices.iter().map(|&i| labels[i]).collect());
-        Self { x, labels, ..*self }
+        let targets =
+            self.targets.as_ref().map(|targets| indices.iter().map(|&i| targets[i].clone()).collect());
+        Self { x, labels, targets, ..*self }
     }
 
     /// Samples as a batch, times `scale`.

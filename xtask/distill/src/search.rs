@@ -195,7 +195,7 @@ fn size(
     let folder =
         tempfile::tempdir().map_err(|error| Failure::Data(format!("no temporary folder: {error}")))?;
     let file = folder.path().join("student.onnx");
-    let bytes = bench.onnx(&unscaled(&folded(&net), bench.scale), &[]);
+    let bytes = bench.onnx(&unscaled(&folded(&net), bench.scale, 1.0), &[]);
     std::fs::write(&file, bytes).map_err(|error| Failure::data(&file, error))?;
     let source = Source::open(&file, &[])?;
     let mut settings = Settings {

@@ -17,6 +17,7 @@ use crate::hints::{self, Given};
 use crate::loss::{self, Target, largest};
 use crate::samples::Samples;
 use crate::teacher::{Answers, view_seed};
+use crate::units::Units;
 
 /// Samples that one thread runs at once, whatever the number of threads.
 const SHARD: usize = 32;
@@ -31,6 +32,8 @@ pub enum Task {
     Classification,
     /// The input itself.
     Reconstruction,
+    /// Quantities.
+    Regression,
 }
 
 /// What is learnt, and from what.
@@ -54,6 +57,8 @@ pub struct Lesson<'a> {
     pub hints: Vec<(String, hints::Kind, f32)>,
     /// What samples are multiplied by.
     pub scale: f32,
+    /// In which units outputs are learned.
+    pub units: &'a Units,
     /// Fixes order and views.
     pub seed: u64,
 }
@@ -241,7 +246,7 @@ pub fn train(
 
 /// Everything that decides on the result, hashed.
 fn key(net: &Net, lesson: &Lesson<'_>, course: &Course, phase: &str) -> String {
-    let Lesson { augment, loss, hints, scale, seed, train, answers, .. } = lesson;
+    let Lesson { augment, loss, hints, scale, units, seed, train, answers, .. } = lesson;
     let weights: Vec<u8> =
         net.params.iter().flat_map(|param| &param.data).flat_map(|x| x.to_le_bytes()).collect();
     let samples: Vec<u8> =
@@ -251,12 +256,15 @@ fn key(net: &Net, lesson: &Lesson<'_>, course: &Course, phase: &str) -> String {
         .flat_map(|view| (0..view.len()).step_by(97).flat_map(|i| view.get(i, 0)))
         .flat_map(f32::to_le_bytes)
         .collect();
+    let labels: Vec<u8> = train.labels.iter().flatten().flat_map(|label| label.to_le_bytes()).collect();
+    let targets = train.targets.iter().flatten().flatten();
+    let targets: Vec<u8> = targets.flat_map(|y| y.to_le_bytes()).collect();
     let rest = format!(
-        "{phase} {course:?} {augment:?} {loss:?} {hints:?} {scale} {seed} {} {:?}",
+        "{phase} {course:?} {augment:?} {loss:?} {hints:?} {scale} {units:?} {seed} {} {:?}",
         answers.len(),
         net.nodes
     );
-    files::sha256_of_parts([weights.as_slice(), &samples, &told, rest.as_bytes()])
+    files::sha256_of_parts([weights.as_slice(), &samples, &told, &labels, &targets, rest.as_bytes()])
 }
 
 fn restore(path: &Path, key: &str) -> Result<State> {
@@ -358,17 +366,8 @@ fn run_shard(
     for (row, (z, g)) in output.data.chunks_exact(size).zip(gradient.data.chunks_exact_mut(size)).enumerate()
     {
         let teacher: Option<Vec<f32>> = answers.map(|answers| answers.get(shard[row], 0).collect());
-        let loss = match lesson.task {
-            Task::Classification => {
-                let label = lesson.train.labels.as_ref().map(|labels| labels[shard[row]]);
-                let target = Target { label, teacher: teacher.as_deref() };
-                loss::classification(z, &target, lesson.loss.teacher, lesson.loss.temperature, g)
-            }
-            Task::Reconstruction => {
-                let own = given_back(&run, row, lesson.scale);
-                loss::regression(z, &own, teacher.as_deref(), lesson.loss.teacher, g)
-            }
-        };
+        let own = || given_back(&run, row, lesson.scale);
+        let loss = loss_of(lesson, (lesson.train, shard[row]), own, teacher.as_deref(), z, g);
         sum += f64::from(loss) / batch as f64;
         g.iter_mut().for_each(|g| *g /= batch as f32);
     }
@@ -385,6 +384,30 @@ fn run_shard(
     }
     net.backward(&run, given, gradients);
     sum
+}
+
+/// Loss of a sample's output `z`, and its gradient; `own` is what a reconstruction gives back.
+fn loss_of(
+    lesson: &Lesson<'_>,
+    (samples, i): (&Samples, usize),
+    own: impl FnOnce() -> Vec<f32>,
+    teacher: Option<&[f32]>,
+    z: &[f32],
+    gradient: &mut [f32],
+) -> f32 {
+    let (Loss { teacher: share, temperature }, units) = (lesson.loss, lesson.units);
+    match lesson.task {
+        Task::Classification => {
+            let label = samples.labels.as_ref().map(|labels| labels[i]);
+            loss::classification(z, &Target { label, teacher }, share, temperature, gradient)
+        }
+        Task::Reconstruction => loss::regression(z, (Some(&own()), teacher), share, &[], gradient),
+        Task::Regression => {
+            let [own, teacher] = [samples.targets.as_ref().map(|targets| &targets[i][..]), teacher]
+                .map(|row| row.map(|row| units.scaled(row.iter().copied())));
+            loss::regression(z, (own.as_deref(), teacher.as_deref()), share, &units.weights, gradient)
+        }
+    }
 }
 
 /// What a reconstruction is held to: the sample in its own units, in which teacher and student answer.
@@ -407,21 +430,16 @@ pub fn evaluate(net: &Net, lesson: &Lesson<'_>) -> Epoch {
                 let teacher: Option<Vec<f32>> =
                     lesson.holdout_answers.map(|answers| answers.get(shard[row], 0).collect());
                 let label = lesson.holdout.labels.as_ref().map(|labels| labels[shard[row]]);
-                sums[0] += f64::from(match lesson.task {
-                    Task::Classification => {
-                        let target = Target { label, teacher: teacher.as_deref() };
-                        loss::classification(
-                            z,
-                            &target,
-                            lesson.loss.teacher,
-                            lesson.loss.temperature,
-                            &mut gradient,
-                        )
-                    }
-                    Task::Reconstruction => {
-                        loss::regression(z, &given_back(&run, row, lesson.scale), None, 0.0, &mut gradient)
-                    }
-                });
+                // Errors are those of what is known; the teacher stands in where nothing is.
+                let known = match lesson.task {
+                    Task::Classification => false,
+                    Task::Reconstruction => true,
+                    Task::Regression => lesson.holdout.targets.is_some(),
+                };
+                let own = || given_back(&run, row, lesson.scale);
+                let to = teacher.as_deref().filter(|_| !known);
+                let loss = loss_of(lesson, (lesson.holdout, shard[row]), own, to, z, &mut gradient);
+                sums[0] += f64::from(loss);
                 let chosen = largest(z.iter().copied());
                 sums[1] += f64::from(u8::from(label == Some(chosen)));
                 sums[2] += f64::from(u8::from(teacher.is_some_and(|t| largest(t.into_iter()) == chosen)));

@@ -15,9 +15,16 @@ fn samples(count: usize, seed: u64) -> Samples {
         values.extend((0..8).map(|i| f16::from_f32(element(i) + random.uniform([-0.4, 0.4])).to_f32()));
     }
     let tensor = Tensor::new(vec![count, 8], Values::Float(values));
-    let data = Dataset { inputs: vec![("x".into(), tensor)], labels: Some(labels), origin: "test".into() };
+    let data = Dataset {
+        inputs: vec![("x".into(), tensor)],
+        labels: Some(labels),
+        targets: None,
+        origin: "test".into(),
+    };
     Samples::new(&data, [1, 1, 8], Order::Same).unwrap()
 }
+
+static UNITS: Units = Units::NONE;
 
 const COURSE: Course =
     Course { epochs: 6, batch: 32, rate: 1e-2, warm_up: 1.0, decay: 0.01, average: 0.9, patience: None };
@@ -33,6 +40,7 @@ fn lesson<'a>(train: &'a Samples, holdout: &'a Samples, augment: &'a Augment) ->
         loss: Loss::default(),
         hints: Vec::new(),
         scale: 1.0,
+        units: &UNITS,
         seed: 7,
     }
 }
@@ -59,7 +67,12 @@ fn reconstructions_are_in_the_units_of_the_samples() {
         let small = samples(count, seed);
         let values = (0..count).flat_map(|i| small.get(i)).map(|x| 32.0 * x).collect();
         let tensor = Tensor::new(vec![count, 8], Values::Float(values));
-        let data = Dataset { inputs: vec![("x".into(), tensor)], labels: None, origin: "test".into() };
+        let data = Dataset {
+            inputs: vec![("x".into(), tensor)],
+            labels: None,
+            targets: None,
+            origin: "test".into(),
+        };
         Samples::new(&data, [1, 1, 8], Order::Same).unwrap()
     };
     let (train_on, holdout, augment) = (large(256, 1), large(64, 2), Augment::default());

@@ -176,6 +176,7 @@ fn how_to_use(card: &Card) -> Vec<Part> {
     let output = match card.task.as_deref() {
         Some("classification") => Some("one logit for each class; the largest wins".to_owned()),
         Some("anomaly") => Some("the input, rebuilt; the mean squared difference is the score".to_owned()),
+        Some("regression") => Some("these quantities, each in its own unit".to_owned()),
         _ => None,
     };
     let classes: Vec<String> = card.classes.iter().map(|class| clean(class)).collect();
@@ -187,13 +188,21 @@ fn how_to_use(card: &Card) -> Vec<Part> {
             ("preprocessing", stated(input.and_then(|input| input.preprocessing.as_ref()))),
             ("output", stated(card.output.as_ref())),
             ("its meaning", stated(output.as_ref())),
-            ("classes", stated(Some(&classes.join(", ")))),
+            (names_of(card), stated(Some(&classes.join(if regresses(card) { "; " } else { ", " })))),
         ]),
         Part::Text(
             "Scales, zero points and the device's order of axes: `cargo xtask inspect` on the plan."
                 .to_owned(),
         ),
     ]
+}
+
+fn regresses(card: &Card) -> bool {
+    card.task.as_deref() == Some("regression")
+}
+
+fn names_of(card: &Card) -> &'static str {
+    if regresses(card) { "quantities" } else { "classes" }
 }
 
 fn training(card: &Card) -> Vec<Part> {
@@ -258,9 +267,13 @@ fn figure(card: &Card, figure: &Figure) -> String {
 /// The known figures of one kind: those of the task, measured or not, and of all others those that there are.
 fn figures(card: &Card, closeness: bool) -> Vec<(String, String)> {
     let all = card.evaluation.as_ref().map(|evaluation| &evaluation.figures);
-    let classifies = card.task.as_deref().is_none_or(|task| task == "classification");
     let shown = |figure: &&Figure| {
-        let usual = classifies != figure.name.ends_with("_auc");
+        let task = match figure.name.rsplit_once('_') {
+            Some((_, "auc")) => "anomaly",
+            Some((_, "r2")) => "regression",
+            _ => "classification",
+        };
+        let usual = card.task.as_deref().unwrap_or("classification") == task;
         figure.closeness == closeness && (usual || all.is_some_and(|all| all.contains_key(figure.name)))
     };
     FIGURES.iter().filter(shown).map(|known| (known.label.to_owned(), figure(card, known))).collect()
@@ -290,7 +303,9 @@ fn evaluation(card: &Card) -> Vec<Part> {
         ]),
         Part::Facts(measured),
     ];
-    if !evaluation.class.is_empty() {
+    if regresses(card) {
+        parts.extend(quantities(&evaluation.class));
+    } else if !evaluation.class.is_empty() {
         let row = |class: &Class| {
             let shares = ["teacher", "float", "int8", "int8_precision"].map(|name| {
                 class.figures.get(name).map_or_else(|| NOT_MEASURED.to_owned(), |&share| percent(Some(share)))
@@ -304,6 +319,25 @@ fn evaluation(card: &Card) -> Vec<Part> {
         });
     }
     parts
+}
+
+/// How far each quantity is off.
+fn quantities(quantities: &[Class]) -> Vec<Part> {
+    let row = |quantity: &Class| {
+        let errors = ["teacher_rmse", "float_rmse", "int8_rmse", "int8_mae"].map(|name| {
+            quantity.figures.get(name).map_or_else(|| NOT_MEASURED.to_owned(), |&error| format!("{error:.4}"))
+        });
+        [vec![clean(&quantity.name)], errors.to_vec()].concat()
+    };
+    vec![
+        Part::Text(
+            "Errors of each quantity in its own unit, roots of mean squares and means of amounts:".to_owned(),
+        ),
+        Part::Table {
+            columns: vec!["quantity", "RMSE of the teacher", "float", "int8", "mean absolute error of int8"],
+            rows: quantities.iter().map(row).collect(),
+        },
+    ]
 }
 
 fn closeness(card: &Card) -> Vec<Part> {

@@ -6,7 +6,8 @@ use std::path::Path;
 use still8::Plan;
 use still8_validation::host::HostRunner;
 use still8_validation::model::Model;
-use still8_validation::recipe::{self, Recipe, Task};
+use still8_validation::recipe::{self, Recipe};
+use still8_validation::regression::{Deviation, Quantity};
 use still8_validation::{Failure, Result, files, onnx, validate};
 
 use super::{Card, Class, Data, Evaluation, Input, Network, SCHEMA, Source};
@@ -51,7 +52,7 @@ const fn close(name: &'static str, label: &'static str, unit: Unit) -> Figure {
 }
 
 /// The figures that have a label, in the order in which they are shown. Any other name is shown as it is.
-pub const FIGURES: [Figure; 16] = [
+pub const FIGURES: [Figure; 19] = [
     share("int8_accuracy", "accuracy of the int8 student"),
     share("float_accuracy", "accuracy of the float student"),
     share("teacher_accuracy", "accuracy of the teacher"),
@@ -59,6 +60,9 @@ pub const FIGURES: [Figure; 16] = [
     number("int8_auc", "area under the ROC curve of the int8 student"),
     number("float_auc", "area under the ROC curve of the float student"),
     number("teacher_auc", "area under the ROC curve of the teacher"),
+    number("int8_r2", "R² of the int8 student, mean over quantities"),
+    number("float_r2", "R² of the float student"),
+    number("teacher_r2", "R² of the teacher"),
     share("int8_confidence", "mean confidence of the int8 student"),
     share("int8_calibration_error", "expected calibration error of the int8 student (15 bins)"),
     close("loss_distillation", "accuracy lost in distillation (teacher to float student)", Unit::Share),
@@ -131,9 +135,9 @@ pub fn recipe(recipe: &Recipe, sha256: String) -> Card {
     Card {
         schema: SCHEMA,
         name: Some(recipe.name.clone()),
-        task: Some(task(recipe.task).to_owned()),
+        task: Some(recipe.task.name().to_owned()),
         description: Some(recipe.description.clone()),
-        classes: recipe.classes.names().to_vec(),
+        classes: recipe.names().to_vec(),
         recipe_sha256: Some(sha256),
         card: recipe.card.clone(),
         input: Some(Input {
@@ -148,13 +152,6 @@ pub fn recipe(recipe: &Recipe, sha256: String) -> Card {
         data: sets.into_iter().filter_map(|(key, set)| Some((key.to_owned(), data(set?)))).collect(),
         source: recipe.sources.iter().map(source).collect(),
         ..Card::default()
-    }
-}
-
-fn task(task: Task) -> &'static str {
-    match task {
-        Task::Classification => "classification",
-        Task::Anomaly => "anomaly",
     }
 }
 
@@ -213,6 +210,9 @@ pub fn evaluation(report: &validate::Report) -> Evaluation {
         ("int8_auc", report.int8.auc),
         ("float_auc", report.float.and_then(|score| score.auc)),
         ("teacher_auc", report.teacher.and_then(|score| score.auc)),
+        ("int8_r2", report.int8.r2),
+        ("float_r2", report.float.and_then(|score| score.r2)),
+        ("teacher_r2", report.teacher.and_then(|score| score.r2)),
         ("int8_confidence", report.confidence.map(|sure| sure.mean)),
         ("int8_calibration_error", report.confidence.and_then(|sure| sure.error)),
         ("loss_distillation", loss.distillation),
@@ -233,12 +233,28 @@ pub fn evaluation(report: &validate::Report) -> Evaluation {
             ("int8_precision", class.precision),
         ]),
     };
+    let quantity = |quantity: &Quantity| {
+        let error = |of: Option<Deviation>| of.map(|deviation| deviation.rmse);
+        Class {
+            name: quantity.name.clone(),
+            samples: report.samples as u64,
+            figures: named([
+                ("teacher_rmse", error(quantity.teacher)),
+                ("float_rmse", error(quantity.float)),
+                ("int8_rmse", error(quantity.int8)),
+                ("int8_mae", quantity.int8.map(|deviation| deviation.mae)),
+            ]),
+        }
+    };
     let labelled = report.int8.accuracy.is_some();
     Evaluation {
         data: Some("test".to_owned()),
         samples: report.samples as u64,
         figures: named(figures),
-        class: report.classes.iter().filter(|_| labelled).map(class).collect(),
+        class: match &report.quantities {
+            Some(quantities) => quantities.iter().map(quantity).collect(),
+            None => report.classes.iter().filter(|_| labelled).map(class).collect(),
+        },
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use still8_validation::model::Model;
+use still8_validation::recipe::Task;
 use still8_validation::render::{lost, measure};
 use still8_validation::validate::Report as Validation;
 use still8_validation::{Failure, Result, files};
@@ -57,7 +58,11 @@ pub fn run(console: Console) -> Result<()> {
             });
             accuracy.add_row(cells(row).into_iter().chain(sizes));
         }
-        let own = if rows[0].anomaly.is_some() { own_anomaly(&rows) } else { own_classification(&rows) };
+        let own = match rows[0].task {
+            Task::Classification => own_classification(&rows),
+            Task::Anomaly => own_anomaly(&rows),
+            Task::Regression => own_regression(&rows),
+        };
         replace(&model.join("README.md"), "int8", &format!("By `cargo xtask validate`:\n\n{own}"))?;
     }
 
@@ -122,6 +127,23 @@ fn own_anomaly(rows: &[Validation]) -> comfy_table::Table {
             number(anomaly.and_then(|anomaly| anomaly.correlation.float_int8)),
             number(anomaly.and_then(|anomaly| anomaly.threshold)),
             percent(anomaly.and_then(|anomaly| anomaly.detected)),
+        ]);
+    }
+    own
+}
+
+/// The table in the README of a regression.
+fn own_regression(rows: &[Validation]) -> comfy_table::Table {
+    let mut own =
+        table(&["data", "samples", "teacher R2", "float R2", "int8 R2", "SQNR of int8's output, dB"]);
+    for row in rows {
+        own.add_row([
+            row.dataset.clone(),
+            row.samples.to_string(),
+            number(row.teacher.and_then(|score| score.r2)),
+            number(row.float.and_then(|score| score.r2)),
+            number(row.int8.r2),
+            number(row.logits_sqnr_db),
         ]);
     }
     own

@@ -105,17 +105,20 @@ pub fn measure(
             )));
         }
     };
-    let inputs = match (recipe.task, data.inputs.first()) {
-        (Task::Anomaly, Some((_, tensor))) => Some(Outputs::from_tensor(tensor)?),
-        _ => None,
+    let targets = match recipe.task {
+        Task::Classification => None,
+        Task::Anomaly => data.inputs.first().map(|(_, tensor)| tensor),
+        Task::Regression => data.targets.as_ref(),
     };
+    let targets = targets.map(Outputs::from_tensor).transpose()?;
     let mut report = compare(&Comparison {
         model: &recipe.name,
+        task: recipe.task,
         dataset,
         on: place.name(),
-        classes: recipe.classes.names(),
+        classes: recipe.names(),
         labels: data.labels.as_deref(),
-        inputs: inputs.as_ref(),
+        targets: targets.as_ref(),
         teacher: teacher.as_ref(),
         float: Some(&float),
         int8: &int8,

@@ -93,6 +93,7 @@ fn int8(source: &Source, inputs: &[ArrayD<f32>]) -> Result<Option<String>> {
     let data = Dataset {
         inputs: names.zip(inputs.iter().map(tensor)).collect(),
         labels: None,
+        targets: None,
         origin: "an operator case".to_owned(),
     };
     let settings =
@@ -219,7 +220,7 @@ fn whole(quantized: &Quantized, integers: &HashMap<ValueId, Vec<i8>>) -> Result<
         (graph.values[*id].name.clone(), Tensor::new(shape, Values::Int8(integers[id].clone())))
     };
     let inputs = graph.inputs.iter().map(tensor).collect();
-    let data = Dataset { inputs, labels: None, origin: "an operator case".to_owned() };
+    let data = Dataset { inputs, labels: None, targets: None, origin: "an operator case".to_owned() };
     let plan = emit(&quantized.network, Family::Portable)?.bytes;
     let runner = HostRunner::new(&plan).map_err(|error| Failure::Data(format!("its own plan: {error}")))?;
     let (outputs, _) = runner.run(&data, |_| ())?;

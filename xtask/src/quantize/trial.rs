@@ -3,10 +3,12 @@
 use ndarray::ArrayD;
 use rayon::prelude::*;
 use still8::format::Family;
-use still8_validation::data::{Dataset, Sample};
+use still8_validation::data::{Dataset, Sample, Tensor};
 use still8_validation::host::HostRunner;
 use still8_validation::metrics::{self, argmax};
 use still8_validation::recipe::Task;
+use still8_validation::regression;
+use still8_validation::run::Outputs;
 use still8_validation::{Failure, Result};
 
 use super::float_sample;
@@ -105,6 +107,7 @@ impl Trial {
             disagreement: match self.task {
                 Task::Classification => share,
                 Task::Anomaly => metrics::reordered(&scores[0], &scores[1]).unwrap_or_default(),
+                Task::Regression => unexplained(&self.floats, &outputs[0].1),
             },
         })
     }
@@ -115,8 +118,16 @@ impl Trial {
 pub struct Judged {
     /// Energy of the error relative to the signal's.
     pub error: f64,
-    /// Share of samples whose largest output is another; of an anomaly model, of pairs whose scores change their order.
+    /// Share of samples whose largest output is another; of an anomaly model, of pairs whose scores change their order; of a
+    /// regression, of the float outputs' variance that the int8 ones miss.
     pub disagreement: f64,
+}
+
+/// 1 − R² of the int8 outputs against the float ones, the mean over quantities.
+fn unexplained(floats: &[Vec<f32>], tensor: &Tensor) -> f64 {
+    let int8 = Outputs::from_tensor(tensor).unwrap_or_default();
+    let r2 = regression::mean_r2(&Outputs { logits: floats.to_vec() }, &int8);
+    r2.map_or(0.0, |r2| 1.0 - r2)
 }
 
 /// A relative error in dB of signal to noise.

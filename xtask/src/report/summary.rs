@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use still8_validation::anomaly::FALSE_ALARMS;
+use still8_validation::recipe::Task;
+use still8_validation::regression::Quantity;
 use still8_validation::{render, validate};
 
 use super::{Alone, Layer, Report, Sensitivity};
@@ -49,7 +51,11 @@ pub fn summary(report: &Report, reports: &[PathBuf]) -> String {
     let bytes = [report.arena_bytes, report.arena_lower_bound].map(|bytes| thousands(bytes as u64));
     line("arena", format!("{} bytes (lower bound {}), peak at {}", bytes[0], bytes[1], short(peak, NAME)));
     if let Some(validation) = &report.validation {
-        let label = if validation.anomaly.is_some() { "anomalies" } else { "accuracy" };
+        let label = match validation.task {
+            Task::Classification => "accuracy",
+            Task::Anomaly => "anomalies",
+            Task::Regression => "quantities",
+        };
         for (label, what) in [label, ""].into_iter().zip(accuracy(validation)) {
             line(label, what);
         }
@@ -88,13 +94,18 @@ fn accuracy(report: &validate::Report) -> [String; 2] {
     let number = |value: Option<f64>, digits| {
         value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
     };
+    let lost = || {
+        let lost = report.loss.quantization.map(|lost| format!(" ({:+.4})", render::four_decimals(-lost)));
+        lost.unwrap_or_default()
+    };
+    if let Some(quantities) = &report.quantities {
+        let error = |of: &Quantity| format!("{} {}", of.name, number(of.int8.map(|int8| int8.rmse), 4));
+        let errors: Vec<String> = quantities.iter().map(error).collect();
+        return [networks(lost()), format!("int8's root mean squared errors: {}", errors.join("; "))];
+    }
     if let Some(anomaly) = &report.anomaly {
-        let lost = report
-            .loss
-            .quantization
-            .map_or_else(String::new, |lost| format!(" ({:+.4})", render::four_decimals(-lost)));
         return [
-            networks(lost),
+            networks(lost()),
             format!(
                 "score above {}: {} of the anomalous, {} of the normal samples",
                 number(anomaly.threshold, 4),

@@ -1,8 +1,10 @@
-//! Teacher, float and int8 student, and which classes are taken for which; of an anomaly model, how it scores.
+//! Teacher, float and int8 student, and which classes are taken for which; of an anomaly model, how it scores; of a
+//! regression, how far its quantities are off.
 
 use std::fmt::Write as _;
 
 use still8_validation::anomaly::{Anomaly, FALSE_ALARMS};
+use still8_validation::regression::{Deviation, Quantity};
 use still8_validation::render;
 use still8_validation::validate::{self, Score};
 
@@ -71,6 +73,50 @@ fn scored(validation: &validate::Report, anomaly: &Anomaly) -> String {
     super::section("Anomalies", &body)
 }
 
+/// The section of a regression.
+fn measured(validation: &validate::Report, quantities: &[Quantity]) -> String {
+    let number = |value: Option<f64>| Cell::number(value, |value| format!("{value:.4}"));
+    let lost = |loss: Option<f64>| Cell::number(loss, |loss| format!("{:+.4}", render::four_decimals(loss)));
+    let mut scores = Table::new("Variance explained", &NETWORKS);
+    let networks = [validation.teacher, validation.float, Some(validation.int8)];
+    let cells = networks.map(|score| number(score.and_then(|score| score.r2)));
+    scores.row([Cell::text("R²")].into_iter().chain(cells));
+    let mut closeness = Table::new("Closeness", &[("", ""), ("", "")]);
+    for (name, cell) in [
+        ("R² lost in distillation (teacher to float)", lost(validation.loss.distillation)),
+        ("R² lost in quantization (float to int8)", lost(validation.loss.quantization)),
+        (
+            "SQNR of int8’s output",
+            Cell::number(validation.logits_sqnr_db, |db| format!("{} dB", decibels(Some(db)))),
+        ),
+    ] {
+        closeness.row([Cell::text(name), cell]);
+    }
+    let columns = [
+        ("quantity", ""),
+        ("teacher", "RMSE"),
+        ("float", "RMSE"),
+        ("int8", "RMSE"),
+        ("int8", "mean absolute error"),
+        ("int8", "R²"),
+    ];
+    let mut errors = Table::new("Errors", &columns);
+    for Quantity { name, teacher, float, int8 } in quantities {
+        let rmse = |of: &Option<Deviation>| number(of.map(|deviation| deviation.rmse));
+        let (mae, r2) = (int8.map(|deviation| deviation.mae), int8.and_then(|deviation| deviation.r2));
+        errors.row([Cell::name(name), rmse(teacher), rmse(float), rmse(int8), number(mae), number(r2)]);
+    }
+    let body = format!(
+        "{}<div class=\"row\">\n{}{}</div>\n{}<h3>Errors, each in its quantity’s unit</h3>\n{}",
+        origin(validation),
+        scores.html(),
+        closeness.html(),
+        limits(validation),
+        errors.html()
+    );
+    super::section("Quantities", &body)
+}
+
 /// The section of a classification.
 fn classified(validation: &validate::Report) -> String {
     let mut body = origin(validation);
@@ -120,9 +166,10 @@ fn classified(validation: &validate::Report) -> String {
 /// The section; empty without test data.
 pub fn section(report: &Report) -> String {
     let Some(validation) = &report.validation else { return String::new() };
-    match &validation.anomaly {
-        Some(anomaly) => scored(validation, anomaly),
-        None => classified(validation),
+    match (&validation.anomaly, &validation.quantities) {
+        (Some(anomaly), _) => scored(validation, anomaly),
+        (_, Some(quantities)) => measured(validation, quantities),
+        _ => classified(validation),
     }
 }
 

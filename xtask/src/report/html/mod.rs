@@ -10,11 +10,11 @@ pub(super) mod table;
 
 use std::fmt::Write as _;
 
+use still8_validation::recipe::Task;
 use still8_validation::render;
 
 use super::Report;
 use super::summary::{decibels, thousands};
-use crate::console::percent;
 use table::{Cell, Table};
 
 pub const STYLE: &str = include_str!("style.css");
@@ -92,11 +92,12 @@ fn tiles(report: &Report) -> String {
     ];
     if let Some(validation) = &report.validation {
         let float = format!("float {}", render::measure(validation.float));
-        let (label, value) = match validation.anomaly {
-            Some(_) => ("int8 anomalies", render::measure(Some(validation.int8))),
-            None => ("int8 accuracy", percent(validation.int8.accuracy)),
+        let label = match validation.task {
+            Task::Classification => "int8 accuracy",
+            Task::Anomaly => "int8 anomalies",
+            Task::Regression => "int8 quantities",
         };
-        tiles.insert(0, (label, value, float));
+        tiles.insert(0, (label, render::measure(Some(validation.int8)), float));
     }
     let tile = |(label, value, note): (&str, String, String)| {
         format!("<div class=\"tile\"><dt>{label}</dt><dd>{value}<small>{note}</small></dd></div>\n")
