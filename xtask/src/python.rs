@@ -2,6 +2,7 @@
 //!
 //! What is compared with is pinned, so that a comparison says the same next year.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -39,10 +40,16 @@ impl Python {
     pub fn with(packages: &[&str]) -> Result<Self> {
         let name: String =
             packages.iter().map(|package| package.replace("==", "-")).collect::<Vec<_>>().join("_");
-        let folder = target_dir().join("python").join(name);
+        let environments = target_dir().join("python");
+        let folder = environments.join(&name);
         let interpreter = folder.join("bin/python");
         // Written last: an environment that was cut short is made again.
         let done = folder.join("complete");
+        if done.is_file() {
+            return Ok(Self { interpreter });
+        }
+        // Of several commands and threads one makes it, and the others wait.
+        let _lock = lock(&environments, &name).map_err(|error| Failure::data(&environments, error))?;
         if done.is_file() {
             return Ok(Self { interpreter });
         }
@@ -84,6 +91,18 @@ impl Python {
         }
         Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
     }
+}
+
+/// Waits until nobody else makes this environment, and holds them off until the file is closed.
+fn lock(environments: &Path, name: &str) -> std::io::Result<File> {
+    std::fs::create_dir_all(environments)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(environments.join(format!("{name}.lock")))?;
+    file.lock()?;
+    Ok(file)
 }
 
 fn succeed(command: &mut Command) -> Result<()> {
