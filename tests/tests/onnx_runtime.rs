@@ -15,6 +15,7 @@ use still8_validation::model::{DataKind, Model};
 use still8_validation::npy::{Array, Arrays, Values, write_npy};
 use still8_validation::onnx::blocks::BLOCKS;
 use still8_validation::{Failure, files};
+use xtask::commands::bench::every_model;
 use xtask::commands::quantize::quantize_model;
 use xtask::console::Console;
 use xtask::emit::emit;
@@ -145,11 +146,12 @@ fn python() -> Option<Python> {
 #[test]
 fn shipped_models_equal_onnx_runtime() {
     let Some(python) = python() else { return };
-    for name in ["fashion", "motion", "anomaly"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name);
+    // Those without their data are left out, with a warning.
+    for folder in every_model(Console { json: false, quiet: false }).unwrap() {
+        let model = Model::open(&folder).unwrap();
         let quantized = quantize_model(&folder, QUIET).unwrap();
-        let data = Model::open(&folder).unwrap().dataset(DataKind::Test).unwrap();
-        check(name, &quantized, &data, INPUTS.min(data.samples()), &python);
+        let data = model.dataset(DataKind::Test).unwrap();
+        check(&model.recipe().name, &quantized, &data, INPUTS.min(data.samples()), &python);
     }
 }
 
