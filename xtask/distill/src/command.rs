@@ -156,7 +156,7 @@ fn train_teacher(bench: &mut Bench, work: &Path, report: &mut Report) -> Result<
     bench.config.schedule = course.schedule;
     bench.config.quantization = None;
     let trained = bench.train(&course.student, Teaching::Labels, Some(work), bench.config.seed)?;
-    let bytes = bench.onnx(&trained.float, &metadata(bench, Teaching::Labels));
+    let bytes = bench.onnx(&trained.float, &metadata(bench, (Teaching::Labels, bench.config.seed)));
     files::write_atomically(&path, |file| file.write_all(&bytes))?;
     edit(&file, &file, |document| state(&mut document["teacher"], &path, &trained.float))?;
     report.student = course.student.describe();
@@ -176,9 +176,10 @@ fn teach(
     let in_place = options.out.is_none() && !options.quick && teaching == Teaching::Distilled;
     let home = if in_place { bench.model.folder() } else { work };
     let out = options.out.as_deref().unwrap_or(home);
-    let trained = bench.train(&bench.config.student, teaching, Some(work), bench.config.seed)?;
+    let seed = bench.config.seed;
+    let trained = bench.train(&bench.config.student, teaching, Some(work), seed)?;
     let (folder, onnx, quantized) =
-        write_student(bench, teaching, (&trained.float, trained.quantized.as_ref()), out, in_place)?;
+        write_student(bench, (teaching, seed), (&trained.float, trained.quantized.as_ref()), out, in_place)?;
     (report.onnx, report.quantized) = (Some(onnx), quantized);
     (report.parameters, report.macs) = (trained.float.parameters(), trained.float.macs());
     report.log = trained.log;
@@ -203,13 +204,13 @@ fn lineage(bench: &Bench) -> Vec<String> {
     teacher.chain(sources).collect()
 }
 
-/// What the student's files say of where they came from.
-fn metadata(bench: &Bench, teaching: Teaching) -> Vec<(String, String)> {
+/// What the files of a student that was taught so, from this seed, say of where they came from.
+fn metadata(bench: &Bench, (teaching, seed): (Teaching, u64)) -> Vec<(String, String)> {
     let recipe = bench.model.recipe();
     let table = recipe.distill.as_ref().map(ToString::to_string).unwrap_or_default();
     let mut entries = vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("seed", bench.config.seed.to_string()),
+        ("seed", seed.to_string()),
         ("recipe_sha256", files::sha256_hex(table.as_bytes())),
     ];
     if let (Some(teacher), Teaching::Distilled) = (&recipe.teacher, teaching) {
@@ -230,12 +231,12 @@ fn metadata(bench: &Bench, teaching: Teaching) -> Vec<(String, String)> {
 /// folder and both files.
 pub(crate) fn write_student(
     bench: &Bench,
-    teaching: Teaching,
+    taught: (Teaching, u64),
     (float, quantized): (&Net, Option<&Net>),
     out: &Path,
     in_place: bool,
 ) -> Result<(PathBuf, PathBuf, Option<PathBuf>)> {
-    let metadata = metadata(bench, teaching);
+    let metadata = metadata(bench, taught);
     let write = |name: &str, net: &Net| {
         let path = out.join(name);
         let bytes = bench.onnx(net, &metadata);

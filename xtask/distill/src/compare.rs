@@ -35,7 +35,7 @@ pub fn compare(bench: &Bench, seeds: u64, console: Console) -> Result<Vec<Row>> 
             let trained = bench.train(&bench.config.student, teaching, Some(&folder), seed)?;
             let mut measure = |name: &'static str, float, quantized| -> Result<()> {
                 let out = folder.join("compare").join(name);
-                let (folder, ..) = write_student(bench, teaching, (float, quantized), &out, false)?;
+                let (folder, ..) = write_student(bench, (teaching, seed), (float, quantized), &out, false)?;
                 let report = validated(&folder, quiet)?;
                 let float = report.float.and_then(|score| score.measure());
                 rows.push(Row { teaching: name, seed, float, int8: report.int8.measure() });

@@ -195,6 +195,8 @@ fn a_comparison_has_all_three_ways_for_every_seed() {
     let of = |seed| ["labels", "distilled", "quantization-aware"].map(|way| (way.to_owned(), seed));
     assert_eq!(rows, [of(1), of(2)].concat());
     assert!(!desk.path("student.onnx").exists(), "a comparison keeps no student");
+    let second = desk.work().join("labels-2/compare/labels/student.onnx");
+    assert_eq!(xtask::card::gather::training(&second).unwrap()["seed"], "2");
 }
 
 #[test]
