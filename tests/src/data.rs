@@ -21,7 +21,7 @@ pub const RANDOM_RANGE: [f32; 2] = [-1.0, 1.0];
 /// The key of the labels in a `.npz` file.
 const LABELS: &str = "y";
 /// The key that stands for a graph's only input.
-const ONLY_INPUT: &str = "x";
+pub(crate) const ONLY_INPUT: &str = "x";
 
 /// An input of a graph, as its data files must have it.
 #[derive(Clone, Debug, PartialEq)]

@@ -32,7 +32,7 @@ use crate::report::{self, DataHash, Form, Report, summary};
 /// Samples of `--calib random:SEED`.
 const RANDOM_SAMPLES: usize = 128;
 
-/// Samples of a `.npy` file that are held in memory. Of more, ranges alone are observed, from the file.
+/// Samples of a file that are held in memory. Of more, ranges alone are observed, from the file.
 const HELD: usize = 1024;
 
 /// Random samples on which a network whose quantization its file brings is measured.
@@ -425,9 +425,7 @@ impl Prepared {
 /// Samples of a long file, spread evenly, and the file; `None` for files that are read as a whole.
 fn held(path: &Path, specs: &[InputSpec]) -> Result<Option<(Dataset, SampleFile)>> {
     let [spec] = specs else { return Ok(None) };
-    let Some(file) = SampleFile::open(path, spec)?.filter(|file| file.samples() > HELD) else {
-        return Ok(None);
-    };
+    let Some(file) = SampleFile::open(path, spec, HELD)? else { return Ok(None) };
     let indices: Vec<usize> = (0..HELD).map(|i| i * file.samples() / HELD).collect();
     Ok(Some((file.read(&indices)?, file)))
 }
