@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use command::{DATA, Desk, Ended, SHAPE, USAGE, classifier, noise, npy};
 use still8_validation::data::Values;
+use still8_validation::npy::write_npz;
 use still8_validation::onnx::pb::tensor_proto::{DataLocation, DataType};
 use still8_validation::onnx::pb::{StringStringEntryProto, TensorProto};
 use still8_validation::onnx::testing::{
@@ -234,6 +235,14 @@ fn calibration_data() {
     calibration(file(whole[..whole.len() - 9].to_vec()), &calib, DATA, &["c.npy"]);
     let header = b"\x93NUMPY\x02\x00\xff\xff\xff\x7f{'descr': '<f4'".to_vec();
     calibration(file(header), &calib, DATA, &["c.npy"]);
+    // Of a long archive ranges are observed sample by sample; a byte of it is another one.
+    let many = 2000;
+    let x = Values::Float(noise(many * 72, 1));
+    let mut archive = std::io::Cursor::new(Vec::new());
+    write_npz(&mut archive, [("x", &[&[many], &SHAPE[1..]].concat()[..], &x)]).unwrap();
+    let mut archive = archive.into_inner();
+    archive[100_000] ^= 1;
+    calibration(file(archive), &calib, DATA, &["c.npy", "unpacked"]);
     calibration(|_| (), &["--calib", "random:x"], USAGE, &["random:x"]);
     calibration(|_| (), &["--calib", "random:1:2..1"], USAGE, &["random:1:2..1"]);
     calibration(|_| (), &[], USAGE, &["--calib"]);

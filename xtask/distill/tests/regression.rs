@@ -98,5 +98,9 @@ fn a_student_learns_quantities_from_labels_and_from_its_teacher_alone() {
     fs::write(folder.path().join("model.toml"), text).unwrap();
     let report = run(folder.path(), &["--restart"]);
     assert!(r2(&report, "int8") > 0.8, "{}", report["validation"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_still8-distill"));
+    let refused = command.arg(folder.path()).args(["--labels-only", "--quiet"]).output().unwrap();
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && text.contains("nothing to learn from"), "{text}");
     let _ = fs::remove_dir_all(target_dir().join("distill").join(name));
 }
