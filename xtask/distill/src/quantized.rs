@@ -121,8 +121,8 @@ fn ranges(net: &Net, samples: &Samples, scale: f32) -> Vec<[f32; 2]> {
     values.into_iter().map(range).collect()
 }
 
-/// What the network does with samples that nobody multiplies by `scale`, when nobody divides what it gives by `given`, the scale
-/// of outputs: the weights of the layers that read the input times the one, the last layer by the other.
+/// The network for samples and outputs in their own units, when it learned from samples times `scale` to give outputs times
+/// `given`: the weights of the layers that read the input times the one, the last layer divided by the other.
 pub fn unscaled(net: &Net, scale: f32, given: f32) -> Net {
     let mut net = net.clone();
     for index in (0..net.nodes.len()).rev() {
