@@ -20,6 +20,11 @@ fn main() {
     if env::var("STILL8_CORE").is_ok_and(|core| core == "portable") {
         println!("cargo::rustc-cfg=portable_kernels");
     }
+    println!("cargo::rustc-check-cfg=cfg(task, values(\"classification\", \"anomaly\", \"regression\"))");
+    println!("cargo::rerun-if-env-changed=STILL8_TASK");
+    if let Ok(task) = env::var("STILL8_TASK") {
+        println!("cargo::rustc-cfg=task={task:?}");
+    }
     if let Err(message) = generate() {
         println!("cargo::error={message}");
     }

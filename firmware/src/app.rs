@@ -1,4 +1,4 @@
-//! The application around one plan: sensor windows in, class and score out, by log and by LED.
+//! The application around one plan: sensor windows in, what the network says of them out, by log and by LED.
 //!
 //! Written over `embedded-hal` alone: a [`Board`] gives LED and delay, a [`Sensor`] gives samples. Where no sensor is
 //! wired, [`GoldenSensor`] replays the plan's golden input.
@@ -10,10 +10,8 @@ use still8::plan::GoldenInput;
 use still8::session::SelfTest;
 use still8::{Align16, Plan, Session};
 
-use crate::{LOGS, boot, log_line};
-
-/// Classes that are logged.
-pub const TOP: usize = 3;
+use crate::boot;
+use crate::show::{Given, show};
 
 /// Bytes that wait between the sensor and the network.
 pub const QUEUE: usize = 256;
@@ -62,17 +60,8 @@ impl Sensor for GoldenSensor<'_> {
     }
 }
 
-/// A class with its output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scored {
-    /// Index in the network's first output.
-    pub class: usize,
-    /// The int8 output.
-    pub q: i8,
-}
-
-/// Classifies every window of the sensor and shows the class on the LED; returns when the sensor ends. False, before
-/// any window, where the network does not compute here what it computed on the host.
+/// Runs the network on every window of the sensor, and logs and blinks what it says ([`show`]); returns when the sensor
+/// ends. False, before any window, where the network does not compute here what it computed on the host.
 ///
 /// # Errors
 /// [`still8::ArenaTooSmall`] with the bytes needed and given.
@@ -90,12 +79,9 @@ pub fn run(
     }
     let mut queue = Deque::new();
     while fill_inputs(&mut session, sensor, &mut queue) {
+        let given = Given::new(&mut session);
         session.run();
-        let output = session.output(0).unwrap_or_default();
-        log_classes(plan, output);
-        if let Some(best) = next_class(output, None) {
-            blink(board, best.class + 1);
-        }
+        blink(board, show(&session, &given));
     }
     Ok(true)
 }
@@ -125,35 +111,6 @@ fn fill_inputs(
     true
 }
 
-/// The class that comes behind `previous` in the order of outputs, largest first, the lower index first where two are
-/// equal; the first of all behind `None`.
-fn next_class(output: &[i8], previous: Option<Scored>) -> Option<Scored> {
-    let mut best: Option<Scored> = None;
-    for (class, &q) in output.iter().enumerate() {
-        let behind = previous.is_none_or(|p| q < p.q || q == p.q && class > p.class);
-        if behind && best.is_none_or(|best| q > best.q) {
-            best = Some(Scored { class, q });
-        }
-    }
-    best
-}
-
-/// Logs the best [`TOP`] classes.
-fn log_classes(plan: &Plan<'_>, output: &[i8]) {
-    // Without a log nothing below is seen, and nothing shall be computed for it.
-    if !LOGS {
-        return;
-    }
-    let Some(port) = plan.output(0) else { return };
-    let mut previous = None;
-    for rank in 1..=TOP {
-        let Some(scored) = next_class(output, previous) else { return };
-        let score = port.quantization.dequantize(scored.q);
-        log_line!("{}: class {} score {} (int8 {})", rank, scored.class, score, scored.q);
-        previous = Some(scored);
-    }
-}
-
 /// Blinks `times` times.
 fn blink(board: &mut impl Board, times: usize) {
     let (led, delay) = board.parts();
@@ -163,23 +120,5 @@ fn blink(board: &mut impl Board, times: usize) {
         delay.delay_ms(BLINK_MS);
         let _ = led.set_low();
         delay.delay_ms(BLINK_MS);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn best_come_first_and_ties_by_index() {
-        let output = [3, 9, -1, 9, 4];
-        let mut classes = std::vec::Vec::new();
-        let mut previous = None;
-        while let Some(next) = next_class(&output, previous) {
-            classes.push(next.class);
-            previous = Some(next);
-        }
-        assert_eq!(classes, [1, 3, 4, 0, 2]);
-        assert_eq!(next_class(&[], None), None);
     }
 }

@@ -13,6 +13,7 @@ pub mod mark;
 pub mod runner;
 #[cfg(feature = "selftest")]
 pub mod selftest;
+pub mod show;
 
 // The log's way out of the image.
 #[cfg(all(target_os = "none", feature = "rtt"))]

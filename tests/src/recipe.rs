@@ -348,6 +348,14 @@ impl Recipe {
 }
 
 impl Task {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Classification, Self::Anomaly, Self::Regression];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|task| task.name() == name)
+    }
+
     /// As `model.toml` has it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -116,7 +116,7 @@ pub fn emulate_silently(board: &Board, plan: &Path) -> Result<Leds> {
     }
     if leds.blinks != leds.expected {
         return Err(Failure::Missed(format!(
-            "the LED of {} went on {} times, not {} as the class on the host asks for",
+            "the LED of {} went on {} times, not {} as the output on the host asks for",
             board.name, leds.blinks, leds.expected
         )));
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use still8_validation::{Failure, Result};
 
 use super::REMEDY;
+use super::plan_file::PlanFile;
 use super::toolchain::{find_std, linker_variable};
 use crate::boards::{self, Board, Log};
 use crate::process;
@@ -104,6 +105,10 @@ fn run_cargo(board: &Board, binary: &str, plan: Option<&Path>, log: bool) -> Res
     match plan {
         Some(plan) => command.env("STILL8_PLAN", plan),
         None => command.env_remove("STILL8_PLAN"),
+    };
+    match plan.map(PlanFile::read).transpose()?.as_ref().and_then(PlanFile::task) {
+        Some(task) => command.env("STILL8_TASK", task.name()),
+        None => command.env_remove("STILL8_TASK"),
     };
     // Places of panics are in the image: it shall be the same, and as small, wherever the project lies.
     let mut flags = vec![format!("--remap-path-prefix={}/=", boards::root().display())];

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use still8::Plan;
 use still8::format::Family;
 use still8_validation::host::HostRunner;
+use still8_validation::recipe::Task;
 use still8_validation::{Failure, Result, files};
 use tempfile::NamedTempFile;
+
+use crate::card;
 
 /// A plan file, read and checked.
 pub struct PlanFile {
@@ -38,6 +41,11 @@ impl PlanFile {
     /// The plan, whatever its family.
     pub fn plan(&self) -> Plan<'_> {
         self.runner.plan()
+    }
+
+    /// What its model does, where the card behind it says so.
+    pub fn task(&self) -> Option<Task> {
+        Task::named(&card::file::read(self.bytes(), &self.plan()).card.task?)
     }
 
     /// The checked plan, for kernels of `family`.

@@ -259,6 +259,46 @@ fn an_application_classifies_its_golden_input() {
     }
 }
 
+/// The plan of a shipped or written card says what its model does.
+#[test]
+fn an_application_shows_quantities_where_the_card_says_so() {
+    let board = boards::find("mps2-an386").unwrap();
+    let case = case(board.core.family(), |_| ());
+    let bytes = std::fs::read(case.plan.path()).unwrap();
+    let with_card = crate::card::file::append(&bytes, "schema = 1\ntask = \"regression\"\n");
+    std::fs::write(case.plan.path(), with_card).unwrap();
+    let Some(log) = available(crate::commands::flash::emulate(&board, case.plan.path())) else { return };
+    let quantization = PlanFile::read(case.plan.path()).unwrap().plan().output(0).unwrap().quantization;
+    for (i, &q) in case.outputs[..OUTPUTS].iter().enumerate() {
+        let prefix = format!("quantity {i}: ");
+        let line =
+            log.iter().find_map(|line| line.strip_prefix(&prefix)).unwrap_or_else(|| panic!("{log:?}"));
+        let (value, int8) = line.split_once(" (int8 ").unwrap();
+        let value: f32 = value.parse().unwrap();
+        assert!((value - quantization.dequantize(q)).abs() < 1e-3 && int8 == format!("{q})"), "{line}");
+    }
+    assert!(!log.iter().any(|line| line.contains("class")), "{log:?}");
+    let leds = crate::commands::flash::emulate_silently(&board, case.plan.path()).unwrap();
+    assert_eq!(leds, Leds { blinks: 1, expected: 1, stays_on: false });
+}
+
+#[test]
+fn an_application_scores_what_an_anomaly_model_gives_back() {
+    let board = boards::find("mps2-an386").unwrap();
+    let plan = crate::commands::flash::plan_for(&boards::root().join("models/anomaly"), &board).unwrap();
+    let Some(log) = available(crate::commands::flash::emulate(&board, &plan)) else { return };
+    let file = PlanFile::read(&plan).unwrap();
+    let plan = file.plan();
+    let (golden, from, to) = (plan.golden().unwrap(), plan.input(0).unwrap(), plan.output(0).unwrap());
+    let squares = golden.input().zip(golden.output.iter()).map(|(x, &y)| {
+        let difference = from.quantization.dequantize(x) - to.quantization.dequantize(y);
+        difference * difference
+    });
+    let expected = squares.sum::<f32>() / golden.output.len() as f32;
+    let score = log.iter().find_map(|line| line.strip_prefix("score ")).unwrap_or_else(|| panic!("{log:?}"));
+    assert!((score.parse::<f32>().unwrap() / expected - 1.0).abs() < 1e-4, "{score}, {expected}");
+}
+
 #[test]
 fn an_application_without_a_log_blinks_its_class() {
     let board = boards::find("mps2-an386").unwrap();
