@@ -81,7 +81,9 @@ pub fn run(
     while fill_inputs(&mut session, sensor, &mut queue) {
         let given = Given::new(&mut session);
         session.run();
-        blink(board, show(&session, &given));
+        if let Some(times) = show(&session, &given) {
+            blink(board, times);
+        }
     }
     Ok(true)
 }

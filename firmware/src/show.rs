@@ -12,7 +12,7 @@ use crate::{LOGS, log_line};
 pub const TOP: usize = 3;
 
 /// Bytes of an anomaly model's input that are kept until its output is there.
-pub const KEPT: usize = if matches!(TASK, Task::Anomaly) { 1024 } else { 0 };
+pub const KEPT: usize = if LOGS && matches!(TASK, Task::Anomaly) { 1024 } else { 0 };
 
 /// What a model does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,33 +49,42 @@ pub struct Given<const N: usize>(Vec<i8, N>);
 impl<const N: usize> Given<N> {
     /// The first input, where it fits.
     pub fn new(session: &mut Session<'_, '_>) -> Self {
-        let input = session.input(0).filter(|_| N > 0 && LOGS).unwrap_or_default();
-        Self(Vec::from_slice(input).unwrap_or_default())
+        if N == 0 {
+            return Self(Vec::new());
+        }
+        Self(Vec::from_slice(session.input(0).unwrap_or_default()).unwrap_or_default())
     }
 }
 
 /// Logs what the output says, and returns how often the LED shall blink: once more than the index of the class, or once.
-pub fn show(session: &Session<'_, '_>, given: &Given<KEPT>) -> usize {
+// Called once, and smaller as a part of the loop.
+#[inline(always)]
+pub fn show(session: &Session<'_, '_>, given: &Given<KEPT>) -> Option<usize> {
     let output = session.output(0).unwrap_or_default();
     // Without a log nothing of it is seen, and nothing shall be computed for it.
-    if let (true, Some(port)) = (LOGS, session.plan().output(0)) {
-        match TASK {
-            Task::Classification => log_classes(&port, output),
-            Task::Anomaly => {
-                match session.plan().input(0).and_then(|from| score((&from, &given.0), (&port, output))) {
-                    Some(score) => log_line!("score {}", score),
-                    None => log_line!(
-                        "no score: input and output differ in size or order, or exceed {} bytes",
-                        KEPT
-                    ),
-                }
-            }
-            Task::Regression => log_quantities(&port, output),
-        }
+    if LOGS {
+        log(session, given, output);
     }
     match TASK {
-        Task::Classification => next_class(output, None).map_or(0, |best| best.class + 1),
-        Task::Anomaly | Task::Regression => 1,
+        Task::Classification => next_class(output, None).map(|best| best.class + 1),
+        Task::Anomaly | Task::Regression => Some(1),
+    }
+}
+
+fn log(session: &Session<'_, '_>, given: &Given<KEPT>, output: &[i8]) {
+    let Some(port) = session.plan().output(0) else { return };
+    match TASK {
+        Task::Classification => log_classes(&port, output),
+        Task::Anomaly => {
+            let score = |from| score((&from, &given.0), (&port, output));
+            match session.plan().input(0).and_then(score) {
+                Some(score) => log_line!("score {}", score),
+                None => {
+                    log_line!("no score: input and output differ in size or order, or exceed {} bytes", KEPT)
+                }
+            }
+        }
+        Task::Regression => log_quantities(&port, output),
     }
 }
 
