@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::{Failure, Result};
 
 mod choices;
+mod task;
 
 pub use choices::{Calibration, LayerPrecision, Precision, Quantize, Recovery};
+pub use task::Task;
 
 /// The schema that this version reads.
 pub const SCHEMA: u32 = 1;
@@ -71,20 +73,6 @@ pub struct Statements {
     pub out_of_scope: Option<String>,
     /// Where it is known to fail, and what it never saw.
     pub limitations: Option<String>,
-}
-
-/// What a model does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// The output holds one logit a class; the largest wins.
-    #[default]
-    Classification,
-    /// The output is the input, given back by a network that knows normal samples only. A sample's score is the mean
-    /// squared error between the two: the larger, the less normal.
-    Anomaly,
-    /// The output holds quantities in their own units.
-    Regression,
 }
 
 /// Names of at least two classes, all different; or none.
@@ -343,25 +331,6 @@ impl Recipe {
                 self.task.name()
             )),
             _ => Ok(()),
-        }
-    }
-}
-
-impl Task {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Classification, Self::Anomaly, Self::Regression];
-
-    /// The one of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|task| task.name() == name)
-    }
-
-    /// As `model.toml` has it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Classification => "classification",
-            Self::Anomaly => "anomaly",
-            Self::Regression => "regression",
         }
     }
 }

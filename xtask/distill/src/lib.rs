@@ -1,6 +1,7 @@
 //! `cargo xtask distill`: from a teacher to a student that is made to be int8.
 
 pub mod augment;
+pub mod checks;
 pub mod command;
 pub mod compare;
 pub mod config;
