@@ -66,14 +66,11 @@ pub struct Loss {
     pub teacher: f32,
     /// Softens the logits of both (Hinton, Vinyals, Dean, arXiv:1503.02531).
     pub temperature: f32,
-    /// Share of the samples of an epoch that are seen in a new view, which the teacher was not asked about, and held to their
-    /// labels alone.
-    pub fresh: f32,
 }
 
 impl Default for Loss {
     fn default() -> Self {
-        Self { teacher: 0.9, temperature: 4.0, fresh: 0.0 }
+        Self { teacher: 0.9, temperature: 4.0 }
     }
 }
 
@@ -189,7 +186,6 @@ impl Config {
         };
         positive("loss.temperature", config.loss.temperature)?;
         share("loss.teacher", config.loss.teacher)?;
-        share("loss.fresh", config.loss.fresh)?;
         positive("schedule.rate", config.schedule.rate)?;
         share("schedule.average", config.schedule.average)?;
         for (key, value) in [

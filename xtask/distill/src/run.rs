@@ -184,12 +184,6 @@ impl Bench {
             Task::Reconstruction => true,
             Task::Regression => bench.train.targets.is_some(),
         };
-        if !labelled && bench.config.loss.fresh > 0.0 {
-            return Err(Failure::Usage(format!(
-                "{}: `distill.loss.fresh` shows views that labels alone judge, but [data.train] has none; remove it",
-                bench.model.folder().join(FILE_NAME).display()
-            )));
-        }
         if !labelled && bench.answers.is_empty() {
             return Err(Failure::Usage(
                 "there are neither answers of a teacher nor labels: nothing to learn from".into(),

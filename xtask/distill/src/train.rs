@@ -340,17 +340,6 @@ fn step(
     (loss, sum)
 }
 
-/// The view that an epoch shows of a shard: one that the teacher was asked about, in turn, or one that is new.
-fn view(lesson: &Lesson<'_>, shard: &[usize], epoch: usize) -> usize {
-    let asked = lesson.answers.len();
-    let drawn =
-        || SplitMix64::new(view_seed(lesson.seed, shard[0], usize::MAX - 2 - epoch)).uniform([0.0, 1.0]);
-    if asked == 0 || (lesson.loss.fresh > 0.0 && drawn() < lesson.loss.fresh) {
-        return asked + epoch;
-    }
-    epoch % asked
-}
-
 fn run_shard(
     net: &Net,
     lesson: &Lesson<'_>,
@@ -359,7 +348,8 @@ fn run_shard(
     (epoch, batch): (usize, usize),
     gradients: &mut [Vec<f32>],
 ) -> f64 {
-    let view = view(lesson, shard, epoch);
+    // Without a teacher, every epoch has views of its own.
+    let view = if lesson.answers.is_empty() { epoch } else { epoch % lesson.answers.len() };
     let mut x = Batch::zeros(0, lesson.train.shape);
     for &i in shard {
         let mut sample = lesson.train.get(i);
@@ -405,7 +395,7 @@ fn loss_of(
     z: &[f32],
     gradient: &mut [f32],
 ) -> f32 {
-    let (Loss { teacher: share, temperature, .. }, units) = (lesson.loss, lesson.units);
+    let (Loss { teacher: share, temperature }, units) = (lesson.loss, lesson.units);
     match lesson.task {
         Task::Classification => {
             let label = samples.labels.as_ref().map(|labels| labels[i]);

@@ -123,25 +123,6 @@ fn threads_do_not_matter() {
 }
 
 #[test]
-fn a_share_of_the_shards_sees_new_views() {
-    let (train_on, holdout, augment) = (samples(200, 1), samples(64, 2), Augment::default());
-    let answers = [Answers::same(200, &[1.0, 0.0]), Answers::same(200, &[1.0, 0.0])];
-    let views = |fresh: f32, answers: &[Answers]| -> Vec<usize> {
-        let loss = Loss { fresh, ..Loss::default() };
-        let lesson = Lesson { loss, answers, ..lesson(&train_on, &holdout, &augment) };
-        (0..50)
-            .flat_map(|shard| (0..10).map(move |epoch| (shard, epoch)))
-            .map(|(shard, epoch)| view(&lesson, &[shard], epoch))
-            .collect()
-    };
-    assert!(views(0.0, &answers).iter().all(|&view| view < 2));
-    let new = views(0.5, &answers).iter().filter(|&&view| view >= 2).count();
-    assert!((200..300).contains(&new), "{new} of 500");
-    assert_eq!(views(0.0, &[])[..10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    assert_eq!(views(1.0, &answers)[..3], [2, 3, 4]);
-}
-
-#[test]
 fn a_loss_that_is_no_number_stops_and_keeps_the_last_state() {
     let (train_on, holdout, augment) = (samples(200, 1), samples(64, 2), Augment::default());
     let lesson = lesson(&train_on, &holdout, &augment);
