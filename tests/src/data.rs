@@ -195,10 +195,10 @@ impl Dataset {
         }
         let (labels, targets) = match labels {
             None => (None, None),
-            Some(array) if array.integers().is_none() && array.values().is_some() => {
-                (None, Some(quantities(&array, samples)?))
-            }
-            Some(array) => (Some(class_indices(&array, samples)?), None),
+            Some(array) => match array.values().filter(|_| array.integers().is_none()) {
+                Some(floats) => (None, Some(quantities(&array.shape, floats, samples)?)),
+                None => (Some(class_indices(&array, samples)?), None),
+            },
         };
         Ok(Self { inputs, labels, targets, origin: origin.to_owned() })
     }
@@ -419,18 +419,13 @@ fn class_indices(array: &Array, samples: usize) -> Checked<Vec<usize>> {
 }
 
 /// `[samples, quantities]` out of that, or of `[samples]`.
-fn quantities(array: &Array, samples: usize) -> Checked<Tensor> {
-    let shape = match array.shape.as_slice() {
-        &[count] if count == samples => vec![samples, 1],
-        &[count, each] if count == samples => vec![samples, each],
-        found => {
-            return Err(format!("`{LABELS}` has shape {found:?}; expected [{samples}, quantities]"));
-        }
+fn quantities(shape: &[usize], values: Values, samples: usize) -> Checked<Tensor> {
+    let shape = match *shape {
+        [count] if count == samples => vec![samples, 1],
+        [count, each] if count == samples => vec![samples, each],
+        _ => return Err(format!("`{LABELS}` has shape {shape:?}; expected [{samples}, quantities]")),
     };
-    match array.values() {
-        Some(values @ Values::Float(_)) => Ok(Tensor { shape, values }),
-        _ => Err(format!("`{LABELS}` is {}; accepted are floats", array.dtype())),
-    }
+    Ok(Tensor { shape, values })
 }
 
 #[cfg(test)]

@@ -13,20 +13,32 @@ fn names() -> Vec<String> {
     ["angle, degrees", "level"].map(str::to_owned).to_vec()
 }
 
-/// The angle runs from 1 to 4, the level is always 5.
-fn report(labelled: bool) -> Report {
-    let (names, truth) = (names(), outputs([1.0, 2.0, 3.0, 4.0], [5.0; 4]));
-    let input = Comparison {
+/// Of the int8 student alone.
+fn comparison<'a>(names: &'a [String], int8: &'a Outputs) -> Comparison<'a> {
+    Comparison {
         model: "arm",
         task: Task::Regression,
         dataset: "shipped",
         on: "host",
-        classes: &names,
+        classes: names,
         labels: None,
+        targets: None,
+        teacher: None,
+        float: None,
+        int8,
+    }
+}
+
+/// The angle runs from 1 to 4, the level is always 5.
+fn report(labelled: bool) -> Report {
+    let (names, truth) = (names(), outputs([1.0, 2.0, 3.0, 4.0], [5.0; 4]));
+    let float = outputs([1.0, 2.0, 3.0, 5.0], [5.0; 4]);
+    let int8 = outputs([2.0, 3.0, 4.0, 3.0], [5.0, 5.0, 5.0, 7.0]);
+    let input = Comparison {
         targets: labelled.then_some(&truth),
         teacher: Some(&truth),
-        float: Some(&outputs([1.0, 2.0, 3.0, 5.0], [5.0; 4])),
-        int8: &outputs([2.0, 3.0, 4.0, 3.0], [5.0, 5.0, 5.0, 7.0]),
+        float: Some(&float),
+        ..comparison(&names, &int8)
     };
     compare(&input).unwrap()
 }
@@ -90,20 +102,9 @@ fn text_and_json_have_what_suits_the_task() {
 fn outputs_of_another_size_are_errors() {
     let (names, four) = (names(), outputs([0.0; 4], [0.0; 4]));
     let wide = Outputs { logits: vec![vec![0.0; 3]; 4] };
-    let input = Comparison {
-        model: "arm",
-        task: Task::Regression,
-        dataset: "shipped",
-        on: "host",
-        classes: &names,
-        labels: None,
-        targets: Some(&wide),
-        teacher: None,
-        float: None,
-        int8: &four,
-    };
+    let input = Comparison { targets: Some(&wide), ..comparison(&names, &four) };
     let text = compare(&input).unwrap_err().to_string();
     assert!(text.contains("`y` holds 3 numbers a sample; the model has 2 quantities"), "{text}");
-    let text = compare(&Comparison { targets: None, int8: &wide, ..input }).unwrap_err().to_string();
+    let text = compare(&comparison(&names, &wide)).unwrap_err().to_string();
     assert!(text.contains("int8 student gives 3 elements; the model has 2 quantities"), "{text}");
 }
