@@ -1,13 +1,12 @@
-//! Convolutions over batches in NHWC, forward and backward: products of matrices, or, depthwise, sums by channel.
+//! Convolutions over batches in NHWC, forward and backward.
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{ArrayView2, ArrayViewMut2};
 use xtask::graph::Window;
 
 use super::batch::Batch;
+use super::tiles::{self, LANES, Lanes, Sums, Windows};
 
-/// Rows that make a product worth while: several small images are multiplied at once.
-const ROWS: usize = 256;
+/// Pixels of images that are taken as one where each pixel is by itself: as many as stay in a processor's cache.
+const PIXELS: usize = 1024;
 
 /// A convolution, apart from its weights: these are `[taps · c_in, c_out]`, depthwise `[taps, c]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,91 +52,60 @@ impl Conv {
         [size(0, h), size(1, w), self.c_out]
     }
 
+    /// Whether a pixel of the output is made of the same pixel of the input.
     fn pointwise(&self) -> bool {
         self.window.kernel == [1, 1] && self.window.stride == [1, 1] && self.window.padding == [0; 4]
     }
 
-    /// Calls with output pixel, tap, the input pixel under that tap, and for how many taps from there both lie side by side
-    /// inside the image; for all taps that lie there.
-    #[inline]
-    fn walk(&self, shape: [usize; 3], mut each: impl FnMut(usize, usize, usize, usize)) {
-        let Window { kernel, stride, dilation, padding } = self.window;
-        let [h, w, _] = self.output(shape);
-        for oy in 0..h {
-            for ky in 0..kernel[0] {
-                let y = (oy * stride[0] + ky * dilation[0]).wrapping_sub(padding[0]);
-                if y >= shape[0] {
-                    continue;
-                }
-                for ox in 0..w {
-                    let (pixel, first) = (oy * w + ox, (ox * stride[1]).wrapping_sub(padding[1]));
-                    if dilation[1] == 1 {
-                        let before = 0usize.wrapping_sub(first);
-                        let skip = if before <= padding[1] { before } else { 0 };
-                        let x = first.wrapping_add(skip);
-                        let run = kernel[1].saturating_sub(skip).min(shape[1].saturating_sub(x));
-                        if run > 0 {
-                            each(pixel, ky * kernel[1] + skip, y * shape[1] + x, run);
-                        }
-                        continue;
-                    }
-                    for kx in 0..kernel[1] {
-                        let x = first.wrapping_add(kx * dilation[1]);
-                        if x < shape[1] {
-                            each(pixel, ky * kernel[1] + kx, y * shape[1] + x, 1);
-                        }
-                    }
-                }
-            }
-        }
+    /// The images, or, pointwise, some of them as one line of pixels: shape and elements of each part.
+    fn parts<'a>(&self, x: &'a Batch) -> impl Iterator<Item = ([usize; 3], &'a [f32])> {
+        let images = if self.pointwise() { PIXELS.div_ceil(x.shape[0] * x.shape[1]) } else { 1 };
+        let (one, c) = (self.pointwise(), x.channels());
+        x.data
+            .chunks((images * x.image()).max(1))
+            .map(move |part| (if one { [1, part.len() / c, c] } else { x.shape }, part))
     }
 
-    /// The input elements under all taps, one row an output pixel; `images` themselves where that is the same.
-    fn columns<'a>(&self, images: &'a [f32], shape: [usize; 3], columns: &'a mut Vec<f32>) -> &'a [f32] {
-        if self.pointwise() {
-            return images;
+    /// Where the taps lie, from the first, in an image of this shape; depthwise or dilated one by one, else those of a line
+    /// together. With it, the elements of each.
+    fn segments(&self, [_, w, c]: [usize; 3]) -> (Vec<usize>, usize) {
+        let Window { kernel, dilation, .. } = self.window;
+        if dilation[1] == 1 && !self.depthwise {
+            return ((0..kernel[0]).map(|y| y * dilation[0] * w * c).collect(), kernel[1] * c);
         }
-        let (c, k) = (self.c_in, self.fan_in());
-        let [h, w, _] = self.output(shape);
-        let image = shape.iter().product::<usize>();
-        columns.clear();
-        columns.resize(images.len() / image * h * w * k, 0.0);
-        for (x, rows) in images.chunks_exact(image).zip(columns.chunks_exact_mut(h * w * k)) {
-            self.walk(shape, |pixel, tap, from, run| {
-                rows[pixel * k + tap * c..][..run * c].copy_from_slice(&x[from * c..][..run * c]);
-            });
+        let tap = |tap: usize| (tap / kernel[1] * dilation[0] * w + tap % kernel[1] * dilation[1]) * c;
+        ((0..self.taps()).map(tap).collect(), c)
+    }
+
+    /// Calls with the windows of each part of x.
+    fn windows(&self, x: &Batch, mut each: impl FnMut(&Windows<'_>)) {
+        let Window { stride, padding, .. } = self.window;
+        let mut room = Room::default();
+        for (shape, part) in self.parts(x) {
+            let [h, w, _] = self.output(shape);
+            let (data, shape) = room.around(part, shape, padding, self.depthwise);
+            let (segments, run) = self.segments(shape);
+            let step = [stride[0] * shape[1] * shape[2], stride[1] * shape[2]];
+            each(&Windows { data, segments: &segments, run, count: [h, w], step });
         }
-        columns
     }
 
     /// x ∗ weights + bias; `bias` is empty where there is none.
     pub fn forward(&self, x: &Batch, weights: &[f32], bias: &[f32]) -> Batch {
         let mut y = Batch::zeros(x.n, self.output(x.shape));
+        let c = self.c_out;
         if !bias.is_empty() {
-            y.data.chunks_exact_mut(self.c_out).for_each(|pixel| pixel.copy_from_slice(bias));
+            y.data.chunks_exact_mut(c).for_each(|pixel| pixel.copy_from_slice(bias));
         }
-        let [image, out, c] = [x.image(), y.image(), self.c_out];
-        if self.depthwise {
-            for (x_image, y_image) in x.data.chunks_exact(image).zip(y.data.chunks_exact_mut(out)) {
-                self.walk(x.shape, |pixel, tap, from, run| {
-                    let sums = &mut y_image[pixel * c..][..c];
-                    let taps = x_image[from * c..][..run * c].chunks_exact(c);
-                    for (x, weights) in taps.zip(weights[tap * c..].chunks_exact(c)) {
-                        let products = x.iter().zip(weights);
-                        sums.iter_mut().zip(products).for_each(|(sum, (x, w))| *sum += x * w);
-                    }
-                });
-            }
-            return y;
-        }
-        let weights = matrix(weights, self.fan_in());
-        let mut columns = Vec::new();
-        let group = ROWS.div_ceil(out / c);
-        for (images, y) in x.data.chunks(group * image).zip(y.data.chunks_mut(group * out)) {
-            let rows = y.len() / c;
-            let a = matrix(self.columns(images, x.shape, &mut columns), rows);
-            general_mat_mul(1.0, &a, &weights, 1.0, &mut matrix_mut(y, rows));
-        }
+        let blocks = tiles::blocks(self.fan_in(), c, |row, channel| weights[row * c + channel]);
+        let mut rest = y.data.as_mut_slice();
+        self.windows(x, |windows| {
+            let [h, w] = windows.count;
+            let (data, others) = std::mem::take(&mut rest).split_at_mut(h * w * c);
+            rest = others;
+            let mut sums = Sums { data, channels: c, step: [w * c, c] };
+            self.add_products()(windows, &blocks, &mut sums);
+        });
         y
     }
 
@@ -157,68 +125,130 @@ impl Conv {
                 db.iter_mut().zip(pixel).for_each(|(sum, g)| *sum += g);
             }
         }
-        let [image, out] = [x.image(), dy.image()];
-        let mut dx = Batch::zeros(if wanted { x.n } else { 0 }, x.shape);
-        if self.depthwise {
-            for (i, (x_image, dy)) in x.data.chunks_exact(image).zip(dy.data.chunks_exact(out)).enumerate() {
-                self.walk(x.shape, |pixel, tap, from, run| {
-                    let dy = &dy[pixel * c..][..c];
-                    let taps = x_image[from * c..][..run * c].chunks_exact(c);
-                    for (x, sums) in taps.zip(dw[tap * c..].chunks_exact_mut(c)) {
-                        let products = x.iter().zip(dy);
-                        sums.iter_mut().zip(products).for_each(|(sum, (x, g))| *sum += x * g);
-                    }
-                });
-                let Some(dx) = dx.data.get_mut(i * image..(i + 1) * image) else { continue };
-                self.walk(x.shape, |pixel, tap, from, run| {
-                    let dy = &dy[pixel * c..][..c];
-                    let taps = dx[from * c..][..run * c].chunks_exact_mut(c);
-                    for (sums, weights) in taps.zip(weights[tap * c..].chunks_exact(c)) {
-                        let products = dy.iter().zip(weights);
-                        sums.iter_mut().zip(products).for_each(|(sum, (g, w))| *sum += g * w);
-                    }
-                });
-            }
-            return wanted.then_some(dx);
-        }
-        let k = self.fan_in();
-        let weights = matrix(weights, k);
-        let mut dw = matrix_mut(dw, k);
-        let (mut columns, mut gradient) = (Vec::new(), Vec::new());
-        let group = ROWS.div_ceil(out / c);
-        for (i, (images, dy)) in x.data.chunks(group * image).zip(dy.data.chunks(group * out)).enumerate() {
-            let rows = dy.len() / c;
-            let dy = matrix(dy, rows);
-            let a = matrix(self.columns(images, x.shape, &mut columns), rows);
-            general_mat_mul(1.0, &a.t(), &dy, 1.0, &mut dw);
-            if !wanted {
-                continue;
-            }
-            let dx = &mut dx.data[i * group * image..][..images.len()];
-            if self.pointwise() {
-                general_mat_mul(1.0, &dy, &weights.t(), 0.0, &mut matrix_mut(dx, rows));
-                continue;
-            }
-            gradient.resize(rows * k, 0.0);
-            general_mat_mul(1.0, &dy, &weights.t(), 0.0, &mut matrix_mut(&mut gradient, rows));
-            let per_image = rows / (images.len() / image) * k;
-            for (dx, rows) in dx.chunks_exact_mut(image).zip(gradient.chunks_exact(per_image)) {
-                self.walk(x.shape, |pixel, tap, from, run| {
-                    let from = &mut dx[from * self.c_in..][..run * self.c_in];
-                    let row = &rows[pixel * k + tap * self.c_in..][..run * self.c_in];
-                    from.iter_mut().zip(row).for_each(|(sum, g)| *sum += g);
-                });
+        let mut room = Room::default();
+        let mut rest = dy.data.as_slice();
+        self.windows(x, |windows| {
+            let [h, w] = windows.count;
+            let (part, others) = rest.split_at(h * w * c);
+            rest = others;
+            let (dy, _) = room.around(part, [h, w, c], [0; 4], true);
+            let add = if self.depthwise { tiles::depthwise_gradient } else { tiles::product_gradient };
+            add(windows, dy, c, dw);
+        });
+        wanted.then(|| self.input_gradient(x, weights, dy))
+    }
+
+    /// The gradient of x: for each phase of the stride, a convolution of `dy` with the taps that meet it.
+    fn input_gradient(&self, x: &Batch, weights: &[f32], dy: &Batch) -> Batch {
+        let mut dx = Batch::zeros(x.n, x.shape);
+        let Window { kernel, stride, dilation, padding } = self.window;
+        let phases: Vec<Phase> = (0..stride[0] * stride[1])
+            .map(|phase| self.phase([phase / stride[1], phase % stride[1]], weights))
+            .collect();
+        let mut room = Room::default();
+        let mut rest = dx.data.as_mut_slice();
+        for ((to, _), (from, part)) in self.parts(x).zip(self.parts(dy)) {
+            let [h, w, c] = to;
+            let (data, others) = std::mem::take(&mut rest).split_at_mut(h * w * c);
+            rest = others;
+            let before = [0, 1].map(|axis| dilation[axis] * (kernel[axis] - 1) / stride[axis]);
+            let after = [0, 1]
+                .map(|axis| ((to[axis] - 1 + padding[axis]) / stride[axis] + 1).saturating_sub(from[axis]));
+            let margin = [before[0], before[1], after[0], after[1]];
+            let (part, from) = room.around(part, from, margin, self.depthwise);
+            let step = [from[1] * from[2], from[2]];
+            for Phase { at, taps, blocks } in &phases {
+                let place = |[y, x]: &[isize; 2]| {
+                    y.wrapping_add_unsigned(before[0]) as usize * step[0]
+                        + x.wrapping_add_unsigned(before[1]) as usize * step[1]
+                };
+                let segments: Vec<usize> = taps.iter().map(place).collect();
+                let count = [0, 1].map(|axis| to[axis].saturating_sub(at[axis]).div_ceil(stride[axis]));
+                if count.contains(&0) {
+                    continue;
+                }
+                let windows = Windows { data: part, segments: &segments, run: from[2], count, step };
+                let data = &mut data[(at[0] * w + at[1]) * c..];
+                let mut sums = Sums { data, channels: c, step: [stride[0] * w * c, stride[1] * c] };
+                self.add_products()(&windows, blocks, &mut sums);
             }
         }
-        wanted.then_some(dx)
+        dx
+    }
+
+    /// The taps under which the pixels `at` of every stride lie.
+    fn phase(&self, at: [usize; 2], weights: &[f32]) -> Phase {
+        let Window { kernel, stride, dilation, padding } = self.window;
+        let from = |axis: usize, tap: usize| {
+            let place = (at[axis] + padding[axis]) as isize - (tap * dilation[axis]) as isize;
+            let stride = stride[axis] as isize;
+            (place % stride == 0).then_some(place / stride)
+        };
+        let meets = |tap: usize| Some((tap, [from(0, tap / kernel[1])?, from(1, tap % kernel[1])?]));
+        let (met, taps): (Vec<usize>, _) = (0..self.taps()).filter_map(meets).unzip();
+        let (c_in, c_out) = (self.c_in, self.c_out);
+        let blocks = if self.depthwise {
+            tiles::blocks(met.len(), c_in, |row, channel| weights[met[row] * c_in + channel])
+        } else {
+            tiles::blocks(met.len() * c_out, c_in, |row, channel| {
+                weights[(met[row / c_out] * c_in + channel) * c_out + row % c_out]
+            })
+        };
+        Phase { at, taps, blocks }
+    }
+
+    fn add_products(&self) -> fn(&Windows<'_>, &[Lanes], &mut Sums<'_>) {
+        if self.depthwise { tiles::depthwise } else { tiles::product }
     }
 }
 
-fn matrix(data: &[f32], rows: usize) -> ArrayView2<'_, f32> {
-    ArrayView2::from_shape((rows, data.len() / rows.max(1)), data).expect("whole rows")
+/// What reaches every stride-th pixel of an input.
+struct Phase {
+    /// The first of these pixels.
+    at: [usize; 2],
+    /// For each tap, the output pixel that it belongs to, from the first.
+    taps: Vec<[isize; 2]>,
+    /// The taps' weights, transposed.
+    blocks: Vec<Lanes>,
 }
 
-fn matrix_mut(data: &mut [f32], rows: usize) -> ArrayViewMut2<'_, f32> {
-    let columns = data.len() / rows.max(1);
-    ArrayViewMut2::from_shape((rows, columns), data).expect("whole rows")
+/// An image with zeros around it, in memory that the next image takes over.
+#[derive(Default)]
+struct Room {
+    data: Vec<f32>,
+    key: ([usize; 3], [usize; 4]),
+}
+
+impl Room {
+    /// The image with zero pixels above, left, below and right, and its new shape; with `lanes`, zeros also fill each pixel
+    /// up to whole blocks. The image itself where nothing is added.
+    fn around<'a>(
+        &'a mut self,
+        image: &'a [f32],
+        shape: [usize; 3],
+        margin: [usize; 4],
+        lanes: bool,
+    ) -> (&'a [f32], [usize; 3]) {
+        let [h, w, c] = shape;
+        let pixel = if lanes { c.next_multiple_of(LANES) } else { c };
+        if margin == [0; 4] && pixel == c {
+            return (image, shape);
+        }
+        let to = [h + margin[0] + margin[2], w + margin[1] + margin[3], pixel];
+        if self.key != (shape, margin) {
+            self.key = (shape, margin);
+            self.data.clear();
+            self.data.resize(to.iter().product(), 0.0);
+        }
+        for (y, line) in image.chunks_exact(w * c).enumerate() {
+            let start = ((y + margin[0]) * to[1] + margin[1]) * pixel;
+            if pixel == c {
+                self.data[start..][..w * c].copy_from_slice(line);
+                continue;
+            }
+            let pixels = self.data[start..][..w * pixel].chunks_exact_mut(pixel);
+            pixels.zip(line.chunks_exact(c)).for_each(|(to, from)| to[..c].copy_from_slice(from));
+        }
+        (&self.data, to)
+    }
 }

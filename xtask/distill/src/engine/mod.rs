@@ -10,6 +10,7 @@ pub mod net;
 pub mod norm;
 pub mod optimizer;
 mod pool;
+mod tiles;
 
 #[cfg(test)]
 mod tests;

@@ -180,14 +180,12 @@ impl Net {
                     y
                 }
                 Layer::Clip { high } => {
-                    let mut y = x.clone();
-                    y.data.iter_mut().for_each(|y| *y = y.max(0.0).min(*high));
-                    y
+                    let data = x.data.iter().map(|x| x.max(0.0).min(*high)).collect();
+                    Batch { data, ..*x }
                 }
                 Layer::Add => {
-                    let mut y = x.clone();
-                    y.add(&run.values[node.inputs[1]]);
-                    y
+                    let terms = x.data.iter().zip(&run.values[node.inputs[1]].data);
+                    Batch { data: terms.map(|(a, b)| a + b).collect(), ..*x }
                 }
                 Layer::Mean => pool::mean(x),
                 Layer::MaxPool { size } => pool::max(x, *size),
@@ -245,8 +243,13 @@ impl Net {
                 }
                 Layer::Clip { high } => {
                     let y = &run.values[index + 1];
-                    let cut = y.data.iter().map(|y| *y <= 0.0 || y >= high);
-                    dy.data.iter_mut().zip(cut).filter(|(_, cut)| *cut).for_each(|(dy, _)| *dy = 0.0);
+                    let high = *high;
+                    // Without a branch, so that it is done by vectors.
+                    let inside = |y: f32| (y > 0.0) & (y < high);
+                    dy.data
+                        .iter_mut()
+                        .zip(&y.data)
+                        .for_each(|(dy, y)| *dy = if inside(*y) { *dy } else { 0.0 });
                     dy
                 }
                 Layer::Add => {

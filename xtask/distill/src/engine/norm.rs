@@ -35,14 +35,15 @@ pub fn moments(x: &Batch) -> Moments {
 
 /// (x − mean) ⁄ √(variance + ε) · scale + offset.
 pub fn forward(x: &Batch, moments: &Moments, scale: &[f32], offset: &[f32]) -> Batch {
-    let mut y = x.clone();
+    let c = x.channels();
     let factors: Vec<f32> = factors(moments).zip(scale).map(|(inverse, scale)| inverse * scale).collect();
     let terms: Vec<f32> =
         moments.mean.iter().zip(&factors).zip(offset).map(|((m, f), offset)| offset - m * f).collect();
-    for pixel in y.data.chunks_exact_mut(x.channels()) {
-        pixel.iter_mut().zip(&factors).zip(&terms).for_each(|((y, f), t)| *y = *y * f + t);
+    let mut data = Vec::with_capacity(x.data.len());
+    for pixel in x.data.chunks_exact(c) {
+        data.extend(pixel.iter().zip(&factors).zip(&terms).map(|((x, f), t)| x * f + t));
     }
-    y
+    Batch { data, ..*x }
 }
 
 /// The gradient of x; those of scale and offset are added. The moments are those of x itself.
@@ -59,17 +60,23 @@ pub fn backward(
     let inverse: Vec<f32> = factors(moments).collect();
     let (mut sums, mut products) = (vec![0f32; c], vec![0f32; c]);
     for (x, dy) in x.data.chunks_exact(c).zip(dy.data.chunks_exact(c)) {
-        for i in 0..c {
-            sums[i] += dy[i];
-            products[i] += dy[i] * (x[i] - moments.mean[i]) * inverse[i];
+        let to = sums.iter_mut().zip(&mut products);
+        for ((x, dy), ((sum, product), mean)) in x.iter().zip(dy).zip(to.zip(&moments.mean)) {
+            *sum += dy;
+            *product += dy * (x - mean);
         }
     }
+    products.iter_mut().zip(&inverse).for_each(|(product, inverse)| *product *= inverse);
     d_scale.iter_mut().zip(&products).for_each(|(d, p)| *d += p);
     d_offset.iter_mut().zip(&sums).for_each(|(d, s)| *d += s);
+    // scale ⁄ σ · (dy − Σdy ⁄ count − x̂ · Σ(dy · x̂) ⁄ count), as a · dy + b · (x − mean) + c.
+    let a: Vec<f32> = scale.iter().zip(&inverse).map(|(scale, inverse)| scale * inverse).collect();
+    let b: Vec<f32> = (0..c).map(|i| -a[i] * inverse[i] * products[i] / count).collect();
+    let terms: Vec<f32> = a.iter().zip(&sums).map(|(a, sum)| -a * sum / count).collect();
     for (x, dy) in x.data.chunks_exact(c).zip(dy.data.chunks_exact_mut(c)) {
-        for i in 0..c {
-            let normalized = (x[i] - moments.mean[i]) * inverse[i];
-            dy[i] = scale[i] * inverse[i] * (dy[i] - (sums[i] + normalized * products[i]) / count);
+        let channels = a.iter().zip(&b).zip(&terms).zip(&moments.mean);
+        for ((dy, x), (((a, b), term), mean)) in dy.iter_mut().zip(x).zip(channels) {
+            *dy = a * *dy + b * (x - mean) + term;
         }
     }
     dy

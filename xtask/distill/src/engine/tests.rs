@@ -13,16 +13,17 @@ fn random(seed: u64, count: usize) -> Vec<f32> {
     (0..count).map(|_| random.uniform([-1.0, 1.0])).collect()
 }
 
-fn conv() -> impl Strategy<Value = (Conv, [usize; 3])> {
+/// A convolution of at most so many channels, and the shape of its input.
+fn conv(channels: usize) -> impl Strategy<Value = (Conv, [usize; 3])> {
     let pair = |range: std::ops::Range<usize>| [range.clone(), range];
     (
         pair(1..4),
         pair(1..3),
         pair(1..3),
         [0usize..3, 0..3, 0..3, 0..3],
-        [4usize..7, 4..7],
-        1usize..4,
-        1usize..4,
+        [4usize..7, 4..13],
+        1..=channels,
+        1..=channels,
         any::<bool>(),
     )
         .prop_map(|(kernel, stride, dilation, padding, [h, w], c_in, c_out, depthwise)| {
@@ -81,7 +82,7 @@ proptest! {
 
     /// Two convolutions, so that the gradient of an inner value is tested as well.
     #[test]
-    fn gradients_of_convolutions((conv, shape) in conv(), seed in any::<u64>()) {
+    fn gradients_of_convolutions((conv, shape) in conv(3), seed in any::<u64>()) {
         let dense = Conv::dense(shape[2], shape[2]);
         let params = vec![
             param("first", Kind::Weights, random(seed, dense.weights())),
@@ -97,8 +98,24 @@ proptest! {
         gradients_hold(&Net { input: shape, nodes, params }, &x, seed ^ 4);
     }
 
+    /// What is linear in x and in the weights has Σ y · dy = Σ x · dx = Σ w · dw. Of several blocks of lanes, and part of one.
     #[test]
-    fn convolutions_equal_the_float_reference((conv, shape) in conv(), seed in any::<u64>()) {
+    fn gradients_of_wide_convolutions_are_adjoint((conv, shape) in conv(40), n in 1usize..4, seed in any::<u64>()) {
+        let x = Batch { n, shape, data: random(seed, n * shape.iter().product::<usize>()) };
+        let weights = random(seed ^ 1, conv.weights());
+        let y = conv.forward(&x, &weights, &[]);
+        let dy = Batch { data: random(seed ^ 2, y.data.len()), ..y.clone() };
+        let mut dw = vec![0.0; weights.len()];
+        let dx = conv.backward(&x, &weights, &dy, (&mut dw, &mut []), true).unwrap();
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        let expected = dot(&y.data, &dy.data);
+        for found in [dot(&x.data, &dx.data), dot(&weights, &dw)] {
+            prop_assert!((found - expected).abs() < 1e-2 + 1e-4 * expected.abs(), "{} is not {}", found, expected);
+        }
+    }
+
+    #[test]
+    fn convolutions_equal_the_float_reference((conv, shape) in conv(40), seed in any::<u64>()) {
         use ndarray::{ArrayD, IxDyn};
         let [h, w, c] = shape;
         let x = Batch { n: 1, shape, data: random(seed, h * w * c) };
