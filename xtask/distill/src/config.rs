@@ -36,6 +36,10 @@ pub struct Config {
     /// Augmented views of each sample, for each of which the teacher is asked once.
     #[serde(default = "one_view")]
     pub views: usize,
+    /// Whether the student sees a new view of each sample in every epoch, held to the mean of what the teacher says about the
+    /// sample's views.
+    #[serde(default)]
+    pub fresh: bool,
     /// Training in float.
     pub schedule: Schedule,
     /// The teacher that `--teacher` trains on labels alone.
@@ -199,6 +203,9 @@ impl Config {
         }
         for hint in &config.hints {
             positive("hint.weight", hint.weight)?;
+        }
+        if config.fresh && !config.hints.is_empty() {
+            return Err(fail("hints follow inner values of one view: they need `fresh = false`".into()));
         }
         Ok(config)
     }

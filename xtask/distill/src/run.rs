@@ -244,8 +244,11 @@ impl Bench {
             teacher.answers(samples, &hash, (augment, self.config.seed, view), &cache, self.console)
         };
         let views = if asked == Asked::Everything { self.config.views } else { 0 };
-        let answers =
+        let mut answers: Vec<Answers> =
             (0..views).map(|view| ask(&self.train, view, &self.config.augment)).collect::<Result<_>>()?;
+        if self.config.fresh && !answers.is_empty() {
+            answers = vec![Answers::mean(&answers)];
+        }
         let holdout = ask(&self.holdout, 0, &Augment::default())?;
         (self.answers, self.holdout_answers, self.teacher) = (answers, Some(holdout), Some(teacher));
         Ok(())
@@ -298,6 +301,7 @@ impl Bench {
             holdout: &self.holdout,
             answers: if distilled { &self.answers } else { &[] },
             holdout_answers: self.holdout_answers.as_ref(),
+            fresh: self.config.fresh || !distilled,
             augment: &self.config.augment,
             loss: self.config.loss,
             hints,

@@ -43,6 +43,14 @@ impl Answers {
         self.values[start..start + self.sizes[value]].iter().map(|x| x.to_f32())
     }
 
+    /// The mean of what is said about several views of the same samples.
+    pub fn mean(views: &[Self]) -> Self {
+        let share = 1.0 / views.len() as f32;
+        let mean = |i: usize| f16::from_f32(views.iter().map(|view| view.values[i].to_f32() * share).sum());
+        let first = &views[0];
+        Self { values: (0..first.values.len()).map(mean).collect(), sizes: first.sizes.clone() }
+    }
+
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.values.len() / self.sizes.iter().sum::<usize>().max(1)
@@ -155,5 +163,17 @@ impl Teacher {
         }
         let share = 1.0 / self.members.len() as f32;
         Ok(sum.into_iter().map(|sum| f16::from_f32((sum * share).clamp(-65504.0, 65504.0))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_of_views() {
+        let views = [[1.0f32, -2.0], [2.0, 4.0]].map(|row| Answers::same(3, &row));
+        let mean = Answers::mean(&views);
+        assert_eq!((mean.len(), mean.get(2, 0).collect::<Vec<_>>()), (3, vec![1.5, 1.0]));
     }
 }

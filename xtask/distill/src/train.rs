@@ -47,6 +47,8 @@ pub struct Lesson<'a> {
     pub holdout: &'a Samples,
     /// The teacher's answers, one a view; none: labels alone.
     pub answers: &'a [Answers],
+    /// Whether every epoch has views of its own; the teacher's one answer then is for all views of a sample.
+    pub fresh: bool,
     /// The teacher's answers for the held-out samples.
     pub holdout_answers: Option<&'a Answers>,
     /// Augmentations.
@@ -246,7 +248,7 @@ pub fn train(
 
 /// Everything that decides on the result, hashed.
 fn key(net: &Net, lesson: &Lesson<'_>, course: &Course, phase: &str) -> String {
-    let Lesson { augment, loss, hints, scale, units, seed, train, answers, .. } = lesson;
+    let Lesson { augment, loss, hints, scale, units, seed, train, answers, fresh, .. } = lesson;
     let weights: Vec<u8> =
         net.params.iter().flat_map(|param| &param.data).flat_map(|x| x.to_le_bytes()).collect();
     let samples: Vec<u8> =
@@ -260,7 +262,7 @@ fn key(net: &Net, lesson: &Lesson<'_>, course: &Course, phase: &str) -> String {
     let targets = train.targets.iter().flatten().flatten();
     let targets: Vec<u8> = targets.flat_map(|y| y.to_le_bytes()).collect();
     let rest = format!(
-        "{phase} {course:?} {augment:?} {loss:?} {hints:?} {scale} {units:?} {seed} {} {:?}",
+        "{phase} {course:?} {augment:?} {loss:?} {hints:?} {scale} {units:?} {seed} {fresh} {} {:?}",
         answers.len(),
         net.nodes
     );
@@ -348,8 +350,8 @@ fn run_shard(
     (epoch, batch): (usize, usize),
     gradients: &mut [Vec<f32>],
 ) -> f64 {
-    // Without a teacher, every epoch has views of its own.
-    let view = if lesson.answers.is_empty() { epoch } else { epoch % lesson.answers.len() };
+    let told = epoch % lesson.answers.len().max(1);
+    let view = if lesson.fresh { epoch } else { told };
     let mut x = Batch::zeros(0, lesson.train.shape);
     for &i in shard {
         let mut sample = lesson.train.get(i);
@@ -358,7 +360,7 @@ fn run_shard(
         x.n += 1;
     }
     let run = net.forward(x, true);
-    let answers = lesson.answers.get(view);
+    let answers = lesson.answers.get(told);
     let output = run.output();
     let mut gradient = Batch::zeros(output.n, output.shape);
     let mut sum = 0f64;

@@ -232,6 +232,7 @@ fn recipes_that_do_not_fit_are_named() {
         ("temperature = 2.0", "temperature = 0.0", &["loss.temperature", "more than 0"]),
         ("epochs = 3", "epochs = 0", &["schedule.epochs"]),
         ("[distill.loss]", "[distill.losses]", &["losses"]),
+        ("views = 2", "views = 2\nfresh = \"yes\"", &["[distill]", "fresh"]),
         ("views = 2", "views = 2\ncommittee = [\"absent.onnx\"]", &["absent.onnx"]),
     ] {
         let desk = Desk::taught("recipe");
