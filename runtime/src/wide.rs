@@ -18,10 +18,16 @@ pub fn bias(record: &WideRecord) -> i64 {
 /// Requantizes one accumulator, which already holds the bias.
 #[inline]
 pub fn requantize(acc: i64, record: &WideRecord, low: i16, high: i16) -> i16 {
-    let shift = u32::from(record.shift & 63);
-    let half = 1i64 << shift.saturating_sub(1);
-    let q = acc.wrapping_mul(record.multiplier.into()).wrapping_add(half) >> shift;
+    // ⌊(p + 2ⁿ⁻¹) ⁄ 2ⁿ⌋ = ⌊(⌊p ⁄ 2ⁿ⁻¹⌋ + 1) ⁄ 2⌋, so that one shift is by a number that is not known.
+    let shift = u32::from(record.shift & 63).saturating_sub(1);
+    let product = acc.wrapping_mul(record.multiplier.into());
     // Not `clamp`: it panics on an empty range.
+    if shift >= 32 {
+        // On cores of 32 bits the upper half alone is a fraction of the work.
+        let twice = (product >> 32) as i32 >> (shift - 32);
+        return (twice.wrapping_add(1) >> 1).max(low.into()).min(high.into()) as i16;
+    }
+    let q = (product >> shift).wrapping_add(1) >> 1;
     q.max(low.into()).min(high.into()) as i16
 }
 
