@@ -70,11 +70,14 @@ pub struct Loss {
     pub teacher: f32,
     /// Softens the logits of both (Hinton, Vinyals, Dean, arXiv:1503.02531).
     pub temperature: f32,
+    /// Whether the logits of both have their mean taken off and are divided by their deviation first, so that a small student
+    /// need not reach the size of its teacher's (Sun, Ren, Li, Wang, Cao, arXiv:2403.01427).
+    pub standardize: bool,
 }
 
 impl Default for Loss {
     fn default() -> Self {
-        Self { teacher: 0.9, temperature: 4.0 }
+        Self { teacher: 0.9, temperature: 4.0, standardize: false }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Losses and their gradients with respect to the student's output.
 
+use crate::config::Loss;
 use crate::engine::batch::Batch;
 
 /// Softmax of logits over a temperature.
@@ -21,18 +22,13 @@ pub struct Target<'a> {
 }
 
 /// (1 − share) · cross-entropy(label) + share · T² · KL(teacher ⁄ T ‖ student ⁄ T) (Hinton, Vinyals, Dean,
-/// arXiv:1503.02531), of one sample; the gradient is written to `gradient`. What is missing leaves all weight to the other.
-pub fn classification(
-    z: &[f32],
-    target: &Target<'_>,
-    share: f32,
-    temperature: f32,
-    gradient: &mut [f32],
-) -> f32 {
+/// arXiv:1503.02531), of one sample, where the recipe says so between standardized logits; the gradient is written to
+/// `gradient`. What is missing leaves all weight to the other.
+pub fn classification(z: &[f32], target: &Target<'_>, of: Loss, gradient: &mut [f32]) -> f32 {
     let share = match (target.label, target.teacher) {
         (None, _) => 1.0,
         (_, None) => 0.0,
-        _ => share,
+        _ => of.teacher,
     };
     let mut loss = 0.0;
     gradient.fill(0.0);
@@ -44,16 +40,32 @@ pub fn classification(
         }
     }
     if let (Some(teacher), true) = (target.teacher, share > 0.0) {
-        let p = softmax(teacher.iter().copied(), temperature);
-        let q = softmax(z.iter().copied(), temperature);
-        for ((g, p), q) in gradient.iter_mut().zip(&p).zip(&q) {
-            if *p > 0.0 {
-                loss += share * temperature * temperature * p * (p / q.max(1e-30)).ln();
-            }
-            *g += share * temperature * (q - p);
+        let t = of.temperature;
+        let standard = |z: &[f32]| if of.standardize { standardized(z) } else { (z.to_vec(), None) };
+        let ((teacher, _), (student, deviation)) = (standard(teacher), standard(z));
+        let p = softmax(teacher.iter().copied(), t);
+        let q = softmax(student.iter().copied(), t);
+        for (p, q) in p.iter().zip(&q).filter(|(p, _)| **p > 0.0) {
+            loss += share * t * t * p * (p / q.max(1e-30)).ln();
         }
+        let mut inner: Vec<f32> = p.iter().zip(&q).map(|(p, q)| share * t * (q - p)).collect();
+        if let Some(deviation) = deviation {
+            // The gradient of z from that of (z − mean) ⁄ deviation; the sum of `inner` is 0.
+            let n = z.len() as f32;
+            let along = inner.iter().zip(&student).map(|(g, u)| g * u).sum::<f32>() / n;
+            inner.iter_mut().zip(&student).for_each(|(g, u)| *g = (*g - u * along) / deviation);
+        }
+        gradient.iter_mut().zip(&inner).for_each(|(g, inner)| *g += inner);
     }
     loss
+}
+
+/// Logits with mean 0 and deviation 1, and the deviation that they had.
+fn standardized(z: &[f32]) -> (Vec<f32>, Option<f32>) {
+    let n = z.len() as f32;
+    let mean = z.iter().sum::<f32>() / n;
+    let deviation = (z.iter().map(|z| (z - mean).powi(2)).sum::<f32>() / n + 1e-6).sqrt();
+    (z.iter().map(|z| (z - mean) / deviation).collect(), Some(deviation))
 }
 
 /// (1 − share) · mean squared error to `own`, the label's or the sample itself, + share · that to the teacher; each element counts
@@ -114,7 +126,10 @@ mod tests {
         let (z, teacher) = ([0.3, -1.2, 0.8], [1.0, 0.2, -0.4]);
         for (label, given) in [(Some(1), None), (None, Some(&teacher[..])), (Some(2), Some(&teacher[..]))] {
             let target = Target { label, teacher: given };
-            gradient_holds(&z, |z, g| classification(z, &target, 0.7, 3.0, g));
+            for standardize in [false, true] {
+                let of = Loss { teacher: 0.7, temperature: 3.0, standardize };
+                gradient_holds(&z, |z, g| classification(z, &target, of, g));
+            }
         }
         let own = [0.1, 0.2, 0.3];
         for (own, given) in [(Some(&own[..]), None), (None, Some(&teacher[..])), (Some(&own), Some(&teacher))]
@@ -129,7 +144,13 @@ mod tests {
     fn a_student_that_equals_its_teacher_has_no_loss() {
         let z = [0.3, -1.2, 0.8];
         let mut gradient = [1.0; 3];
-        let loss = classification(&z, &Target { label: None, teacher: Some(&z) }, 0.5, 4.0, &mut gradient);
+        let target = |teacher| Target { label: None, teacher: Some(teacher) };
+        let loss = classification(&z, &target(&z), Loss::default(), &mut gradient);
         assert!(loss.abs() < 1e-6 && gradient.iter().all(|g| g.abs() < 1e-6));
+        // Standardized, one that is surer of the same.
+        let sure = z.map(|z| 5.0 * z + 1.0);
+        let of = Loss { standardize: true, ..Loss::default() };
+        let loss = classification(&z, &target(&sure), of, &mut gradient);
+        assert!(loss.abs() < 1e-4 && gradient.iter().all(|g| g.abs() < 1e-4), "{loss} {gradient:?}");
     }
 }

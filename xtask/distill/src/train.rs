@@ -397,11 +397,11 @@ fn loss_of(
     z: &[f32],
     gradient: &mut [f32],
 ) -> f32 {
-    let (Loss { teacher: share, temperature }, units) = (lesson.loss, lesson.units);
+    let (share, units) = (lesson.loss.teacher, lesson.units);
     match lesson.task {
         Task::Classification => {
             let label = samples.labels.as_ref().map(|labels| labels[i]);
-            loss::classification(z, &Target { label, teacher }, share, temperature, gradient)
+            loss::classification(z, &Target { label, teacher }, lesson.loss, gradient)
         }
         Task::Reconstruction => loss::regression(z, (Some(&own()), teacher), share, &[], gradient),
         Task::Regression => {
