@@ -301,7 +301,7 @@ impl Bench {
             holdout: &self.holdout,
             answers: if distilled { &self.answers } else { &[] },
             holdout_answers: self.holdout_answers.as_ref(),
-            fresh: self.config.fresh || !distilled,
+            fresh: self.config.fresh,
             augment: &self.config.augment,
             loss: self.config.loss,
             hints,

@@ -351,7 +351,8 @@ fn run_shard(
     gradients: &mut [Vec<f32>],
 ) -> f64 {
     let told = epoch % lesson.answers.len().max(1);
-    let view = if lesson.fresh { epoch } else { told };
+    // Without a teacher, every view is new.
+    let view = if lesson.fresh || lesson.answers.is_empty() { epoch } else { told };
     let mut x = Batch::zeros(0, lesson.train.shape);
     for &i in shard {
         let mut sample = lesson.train.get(i);
