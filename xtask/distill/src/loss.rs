@@ -41,7 +41,7 @@ pub fn classification(z: &[f32], target: &Target<'_>, of: Loss, gradient: &mut [
     }
     if let (Some(teacher), true) = (target.teacher, share > 0.0) {
         let t = of.temperature;
-        let standard = |z: &[f32]| if of.standardize { standardized(z) } else { (z.to_vec(), None) };
+        let standard = |z: &[f32]| if of.standardize { standardized(z) } else { (z.to_vec(), 1.0) };
         let ((teacher, _), (student, deviation)) = (standard(teacher), standard(z));
         let p = softmax(teacher.iter().copied(), t);
         let q = softmax(student.iter().copied(), t);
@@ -49,7 +49,7 @@ pub fn classification(z: &[f32], target: &Target<'_>, of: Loss, gradient: &mut [
             loss += share * t * t * p * (p / q.max(1e-30)).ln();
         }
         let mut inner: Vec<f32> = p.iter().zip(&q).map(|(p, q)| share * t * (q - p)).collect();
-        if let Some(deviation) = deviation {
+        if of.standardize {
             // The gradient of z from that of (z − mean) ⁄ deviation; the sum of `inner` is 0.
             let n = z.len() as f32;
             let along = inner.iter().zip(&student).map(|(g, u)| g * u).sum::<f32>() / n;
@@ -61,11 +61,11 @@ pub fn classification(z: &[f32], target: &Target<'_>, of: Loss, gradient: &mut [
 }
 
 /// Logits with mean 0 and deviation 1, and the deviation that they had.
-fn standardized(z: &[f32]) -> (Vec<f32>, Option<f32>) {
+fn standardized(z: &[f32]) -> (Vec<f32>, f32) {
     let n = z.len() as f32;
     let mean = z.iter().sum::<f32>() / n;
     let deviation = (z.iter().map(|z| (z - mean).powi(2)).sum::<f32>() / n + 1e-6).sqrt();
-    (z.iter().map(|z| (z - mean) / deviation).collect(), Some(deviation))
+    (z.iter().map(|z| (z - mean) / deviation).collect(), deviation)
 }
 
 /// (1 − share) · mean squared error to `own`, the label's or the sample itself, + share · that to the teacher; each element counts

@@ -226,6 +226,13 @@ fn licences_and_permission_come_first() {
 
 #[test]
 fn recipes_that_do_not_fit_are_named() {
+    let desk = Desk::taught("hint");
+    desk.edit("views = 2", "views = 2\nfresh = true");
+    desk.edit(
+        "[distill.loss]",
+        "[[distill.hint]]\nkind = \"feature\"\nteacher = \"a\"\nstudent = \"b\"\nweight = 1.0\n\n[distill.loss]",
+    );
+    desk.refuses(USAGE, &["hints", "fresh = false"]);
     for (from, to, words) in [
         ("seed = 1", "seed = \"one\"", &["[distill]", "seed"][..]),
         ("family = \"mlp\"", "family = \"transformer\"", &["transformer", "ds-cnn"]),

@@ -50,25 +50,18 @@ macro_rules! in_tiles {
     ($count:expr, $rows:expr, |$at:ident, $size:ident| $tile:expr) => {{
         let mut $at = 0;
         while $at < $count {
-            let left = ($count - $at).min($rows);
-            if left >= 8 {
-                const $size: usize = 8;
-                $tile;
-                $at += 8;
-            } else if left >= 4 {
-                const $size: usize = 4;
-                $tile;
-                $at += 4;
-            } else if left >= 2 {
-                const $size: usize = 2;
-                $tile;
-                $at += 2;
-            } else {
-                const $size: usize = 1;
-                $tile;
-                $at += 1;
+            match ($count - $at).min($rows) {
+                8.. => in_tiles!(@tile 8, $at, $size, $tile),
+                4.. => in_tiles!(@tile 4, $at, $size, $tile),
+                2.. => in_tiles!(@tile 2, $at, $size, $tile),
+                _ => in_tiles!(@tile 1, $at, $size, $tile),
             }
         }
+    }};
+    (@tile $number:literal, $at:ident, $size:ident, $tile:expr) => {{
+        const $size: usize = $number;
+        $tile;
+        $at += $size;
     }};
 }
 
