@@ -11,6 +11,7 @@ use xtask::commands::validate;
 use xtask::console::Console;
 use xtask::engine::Place;
 
+use crate::committee::committee;
 use crate::compare::{self, Row};
 use crate::engine::net::Net;
 use crate::page;
@@ -155,13 +156,22 @@ fn train_teacher(bench: &mut Bench, work: &Path, report: &mut Report) -> Result<
     let path = folder.join(&entry.file);
     bench.config.schedule = course.schedule;
     bench.config.quantization = None;
-    let trained = bench.train(&course.student, Teaching::Labels, Some(work), bench.config.seed)?;
-    let bytes = bench.onnx(&trained.float, &metadata(bench, (Teaching::Labels, bench.config.seed)));
+    let seed = bench.config.seed;
+    let mut members = Vec::new();
+    for (number, seed) in (1..=course.members).zip(seed..) {
+        let work = if course.members > 1 { work.join(format!("member{number}")) } else { work.to_owned() };
+        let trained = bench.train(&course.student, Teaching::Labels, Some(&work), seed)?;
+        members.push(trained.float);
+        // The log, and the curves in the report, are those of the last one.
+        report.log = trained.log;
+    }
+    let teacher = if let [one] = &members[..] { one.clone() } else { committee(&members) };
+    let bytes = bench.onnx(&teacher, &metadata(bench, (Teaching::Labels, seed)));
     files::write_atomically(&path, |file| file.write_all(&bytes))?;
-    edit(&file, &file, |document| state(&mut document["teacher"], &path, &trained.float))?;
+    edit(&file, &file, |document| state(&mut document["teacher"], &path, &teacher))?;
     report.student = course.student.describe();
-    (report.onnx, report.log) = (Some(path), trained.log);
-    (report.parameters, report.macs) = (trained.float.parameters(), trained.float.macs());
+    report.onnx = Some(path);
+    (report.parameters, report.macs) = (teacher.parameters(), teacher.macs());
     Ok(())
 }
 

@@ -112,7 +112,10 @@ pub struct Schedule {
 pub struct TeacherCourse {
     /// Its layers, as a student's.
     pub student: Student,
-    /// How it is trained.
+    /// Networks of these layers, trained from one seed after the other, of whose outputs it gives the mean.
+    #[serde(default = "one_member")]
+    pub members: usize,
+    /// How each is trained.
     pub schedule: Schedule,
 }
 
@@ -147,6 +150,9 @@ fn one() -> u64 {
     1
 }
 fn one_view() -> usize {
+    1
+}
+fn one_member() -> usize {
     1
 }
 fn batch() -> usize {
@@ -195,8 +201,10 @@ impl Config {
         share("loss.teacher", config.loss.teacher)?;
         positive("schedule.rate", config.schedule.rate)?;
         share("schedule.average", config.schedule.average)?;
+        let members = config.teacher.as_ref().map_or(1, |course| course.members);
         for (key, value) in [
             ("views", config.views),
+            ("teacher.members", members),
             ("schedule.epochs", config.schedule.epochs),
             ("schedule.batch", config.schedule.batch),
         ] {

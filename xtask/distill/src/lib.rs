@@ -3,6 +3,7 @@
 pub mod augment;
 pub mod checks;
 pub mod command;
+pub mod committee;
 pub mod compare;
 pub mod config;
 pub mod engine;

@@ -211,6 +211,20 @@ fn a_budget_takes_the_best_student_that_fits() {
 }
 
 #[test]
+fn a_teacher_may_be_a_committee() {
+    let desk = Desk::new("members");
+    let one = done(&desk.run(&["--teacher", "--json"]))["parameters"].as_u64().unwrap();
+    desk.edit("[distill.teacher.schedule]", "[distill.teacher]\nmembers = 2\n\n[distill.teacher.schedule]");
+    let report = done(&desk.run(&["--teacher", "--json"]));
+    assert_eq!(report["parameters"].as_u64().unwrap(), 2 * one);
+    for member in ["member1", "member2"] {
+        assert!(desk.work().join("teacher").join(member).join("log.jsonl").exists(), "{member}");
+    }
+    let report = done(&desk.run(&["--json"]));
+    assert!(report["validation"]["teacher"]["accuracy"].as_f64().unwrap() > 0.9, "{report}");
+}
+
+#[test]
 fn licences_and_permission_come_first() {
     for (from, to, words) in [
         ("licence = \"teacher's\"", "licence = \" \"", "teacher.licence"),
@@ -238,6 +252,11 @@ fn recipes_that_do_not_fit_are_named() {
         ("family = \"mlp\"", "family = \"transformer\"", &["transformer", "ds-cnn"]),
         ("temperature = 2.0", "temperature = 0.0", &["loss.temperature", "more than 0"]),
         ("epochs = 3", "epochs = 0", &["schedule.epochs"]),
+        (
+            "[distill.teacher.schedule]",
+            "[distill.teacher]\nmembers = 0\n\n[distill.teacher.schedule]",
+            &["teacher.members"],
+        ),
         ("[distill.loss]", "[distill.losses]", &["losses"]),
         ("views = 2", "views = 2\nfresh = \"yes\"", &["[distill]", "fresh"]),
         ("views = 2", "views = 2\ncommittee = [\"absent.onnx\"]", &["absent.onnx"]),

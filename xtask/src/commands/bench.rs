@@ -135,13 +135,8 @@ pub fn missed(report: &Report) -> Result<()> {
 /// # Errors
 /// [`Failure::Data`] where the folder cannot be read or a recipe is broken.
 pub fn every_model(console: Console) -> Result<Vec<PathBuf>> {
-    let folder = root().join("models");
-    let entries = std::fs::read_dir(&folder).map_err(|error| Failure::data(&folder, error))?;
-    let mut folders: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.join(FILE_NAME).exists()).collect();
-    folders.sort();
     let mut models = Vec::new();
-    for folder in folders {
+    for folder in model_folders()? {
         let model = Model::open(&folder)?;
         match model.dataset(DataKind::Calibration).and_then(|_| model.dataset(DataKind::Test)) {
             Ok(_) => models.push(folder),
@@ -150,6 +145,16 @@ pub fn every_model(console: Console) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(models)
+}
+
+/// The folders of all models that ship, by name.
+pub(crate) fn model_folders() -> Result<Vec<PathBuf>> {
+    let folder = root().join("models");
+    let entries = std::fs::read_dir(&folder).map_err(|error| Failure::data(&folder, error))?;
+    let mut folders: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.join(FILE_NAME).exists()).collect();
+    folders.sort();
+    Ok(folders)
 }
 
 /// The network that an argument of the command names.

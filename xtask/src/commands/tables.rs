@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use still8_validation::model::Model;
+use still8_validation::model::{DataKind, Model};
 use still8_validation::recipe::Task;
 use still8_validation::render::{lost, measure};
 use still8_validation::validate::Report as Validation;
@@ -18,10 +18,18 @@ use crate::reference::{REFERENCES, peers};
 /// Measures every model and rewrites what lies between the markers.
 ///
 /// # Errors
-/// Those of validate and bench; [`Failure::Data`] where a marker is missing. Nothing is half-written.
+/// [`Failure::Missing`] where a model's data must be fetched first, before anything is measured; those of validate and bench;
+/// [`Failure::Data`] where a marker is missing.
 pub fn run(console: Console) -> Result<()> {
     let quiet = Console { quiet: true, ..console };
-    let models = bench::every_model(console)?;
+    let models = bench::model_folders()?;
+    for model in &models {
+        let model = Model::open(model)?;
+        let full = model.recipe().data.full.as_ref().map(|_| DataKind::Full);
+        for kind in [DataKind::Calibration, DataKind::Test].into_iter().chain(full) {
+            model.dataset(kind)?;
+        }
+    }
     let measured = bench::run(
         &bench::Options { models: models.clone(), on: Core::ALL.to_vec(), ..Default::default() },
         quiet,
@@ -44,11 +52,7 @@ pub fn run(console: Console) -> Result<()> {
     for model in &models {
         let mut rows = vec![validated(model, "shipped", quiet)?];
         if Model::open(model)?.recipe().data.full.is_some() {
-            match validated(model, "full", quiet) {
-                Ok(full) => rows.push(full),
-                Err(Failure::Missing(why)) => console.warn(format!("the full data are left out: {why}")),
-                Err(other) => return Err(other),
-            }
+            rows.push(validated(model, "full", quiet)?);
         }
         for row in &rows {
             let on_m4 = |result: &&Measurement| result.model == row.model && result.family == "dsp";
