@@ -1,10 +1,9 @@
-"""Makes the data and the teacher of the model `motion`; `cargo xtask distill models/motion` makes its student.
+"""Makes the data of the model `motion`; `cargo xtask distill models/motion` makes its teacher and its student.
 
-    python3 models/motion/recipe.py data     # train.npz, holdout.npz, full.npz (needs numpy only)
+    python3 models/motion/recipe.py data     # train.npz, holdout.npz, full.npz
     python3 models/motion/recipe.py shipped  # calibration.npz, test.npz, as they ship
-    python3 models/motion/recipe.py teacher  # teacher.onnx (needs ../requirements.txt)
 
-The data are the watch data set inside the PyPI package `seglearn` 1.2.5. Where that is not installed, `pip download` gets
+Both need numpy. The data are the watch data set inside the PyPI package `seglearn` 1.2.5. Where that is not installed, `pip download` gets
 the package into a temporary folder.
 """
 
@@ -20,8 +19,6 @@ import common  # noqa: E402
 from watch import load  # noqa: E402
 
 SEED = 8
-CLASSES = ["pendulum", "abduction", "forward elevation", "internal rotation", "external rotation", "trapezius extension",
-           "upright row"]
 
 # The test subjects were fixed before the first training, by their numbers and nothing else. Subject 7 was kept for
 # validation at first; now a cross-validation over subjects 1 to 7 chooses, and the networks learn from all seven.
@@ -34,12 +31,7 @@ HOP_SHIPPED, HOP_FULL = 64, 32
 # The network's unit: 1 g for the accelerometer, 2.5 rad/s for the gyroscope, clipped to [-4, 4].
 UNIT, LIMIT = np.array([1, 1, 1, 2.5, 2.5, 2.5]), 4.0
 
-# The teacher is a committee, the mean of its members' logits: for each member the channels of its three blocks. One network's
-# accuracy on unknown people changes by points from start to start; the mean depends less on the luck of one start.
-MEMBERS = ((32, 48, 64), (32, 48, 80), (40, 56, 80), (40, 64, 96))
-TEACHER = dict(epochs=20, batch=64, rate=3e-3, weight_decay=0.05)
-WINDOWS_PER_EPOCH = 6_400
-DRAWN = 48_000  # windows that the student is distilled on
+DRAWN = 48_000  # windows that teacher and student learn from
 
 
 # ----------------------------------------------------------------------------------------------------------------- data
@@ -112,71 +104,7 @@ class Augmenter:
         return np.transpose(x.clip(-LIMIT, LIMIT), (0, 2, 1))[:, :, None].astype(np.float32), self.label[pick]
 
 
-def mixed(x, y, seed):
-    """Mixup: each window blended with another, labels alike."""
-    rng = np.random.default_rng(seed)
-    share = rng.beta(0.3, 0.3, len(x)).astype(np.float32)
-    share, other = np.maximum(share, 1 - share)[:, None], rng.permutation(len(x))
-    labels = common.one_hot(y, len(CLASSES))
-    labels = np.maximum(share * labels + (1 - share) * labels[other], 1e-4)
-    share = share[:, :, None, None]
-    return share * x + (1 - share) * x[other], labels / labels.sum(1, keepdims=True)
-
-
-# ------------------------------------------------------------------------------------------------------------- networks
-
-
-def body(net, widths, name=""):
-    x = net.conv(net.input, f"{name}stem/conv", widths[0], (1, 7), (1, 2))
-    x = net.relu(net.batch_norm(x, f"{name}stem/bn"), f"{name}stem/act")
-    for block, filters, stride in zip(("block1", "block2", "block3"), widths, (1, 2, 2)):
-        x = net.residual(x, f"{name}{block}", filters, (1, 5), (1, stride))
-    return x
-
-
-def member(widths):
-    net = common.Net("motion", (6, 1, WINDOW))
-    return net.classify(body(net, widths), len(CLASSES), dropout=0.3)
-
-
-def teacher(members=()):
-    """The committee as one network; takes the weights of trained `members`.
-
-    Its dense layer sees the averaged features of all members side by side. The members' dense kernels below each other, divided
-    by their number, give exactly the mean of their logits.
-    """
-    net = common.Net("motion", (6, 1, WINDOW))
-    net.classify([body(net, widths, f"member{i}/") for i, widths in enumerate(MEMBERS, 1)], len(CLASSES))
-    if members:
-        steps = iter(net.steps)
-        for one in members:
-            for step in one.steps[:-3]:  # all but average, flatten, dense
-                next(steps)[4].set_weights(step[4].get_weights())
-        dense = [one.steps[-1][4].get_weights() for one in members]
-        net.steps[-1][4].set_weights([np.concatenate([kernel for kernel, _ in dense]) / len(dense),
-                                      np.mean([bias for _, bias in dense], 0)])
-    return net
-
-
 # ---------------------------------------------------------------------------------------------------------------- steps
-
-
-def train_member(data, subjects, widths, number):
-    import keras
-
-    keras.utils.set_random_seed(SEED + number)
-    source, net = Augmenter(data, subjects), member(widths)
-    first = 10_000 * number  # each member sees windows of its own
-    common.fit(net, lambda i: mixed(*source.draw(WINDOWS_PER_EPOCH, first + i), first + i), seed=SEED + number, **TEACHER)
-    return net
-
-
-def train():
-    """Trains the teacher and writes it; figures for model.toml are printed."""
-    data = load()
-    net = teacher([train_member(data, TRAIN_SUBJECTS, widths, i) for i, widths in enumerate(MEMBERS, 1)])
-    x, _ = windows(data, TRAIN_SUBJECTS, WINDOW)
-    common.write_teacher(net, HERE / "teacher.onnx", "motion_teacher", x[:256])
 
 
 def shipped():
@@ -197,7 +125,7 @@ def rest():
 
 
 if __name__ == "__main__":
-    steps = {"data": rest, "shipped": shipped, "teacher": train}
+    steps = {"data": rest, "shipped": shipped}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=steps)
     steps[parser.parse_args().step]()

@@ -62,7 +62,8 @@ pub fn onnx(net: &Net, edge: &Edge<'_>, metadata: &[(&str, &str)]) -> Vec<u8> {
     exporter.writer.finish(metadata)
 }
 
-/// A folded network without its fake quantization.
+/// A folded network without its fake quantization. Its weights are the rounded ones that it was tuned with: what they were
+/// rounded from is another network, and rounding them again changes nothing.
 pub fn float(net: &Net) -> Net {
     let mut out = Net { input: net.input, nodes: Vec::new(), params: net.params.clone() };
     let mut place = vec![0];
@@ -73,8 +74,12 @@ pub fn float(net: &Net) -> Net {
             continue;
         }
         let mut node = Node { inputs, ..node.clone() };
-        if let Layer::Conv { bits, .. } = &mut node.layer {
-            *bits = None;
+        if let Layer::Conv { conv, weights, bits, .. } = &mut node.layer
+            && let Some(bits) = bits.take()
+        {
+            let data = &mut out.params[*weights].data;
+            let scales = fake::weight_scales(data, conv.c_out, bits);
+            *data = fake::weights(data, &scales, bits);
         }
         out.nodes.push(node);
         place.push(out.nodes.len());
@@ -339,6 +344,38 @@ mod tests {
             std::fs::write(folder.path().join(name), onnx(net, &edge, &[("still8.seed", "1")])).unwrap();
         }
         Exported { float, fake, samples, folder }
+    }
+
+    #[test]
+    fn the_float_student_has_the_weights_of_the_int8_one() {
+        for bits in [4, 8] {
+            let exported = export(Family::DsCnn, &[1, 2, 9, 11], Layout::Nchw, 1.0);
+            let fake = with_fake(&exported.float, &exported.samples, 1.0, None, |_| bits);
+            // Integers and scales of all layers.
+            let rounded = |net: &Net| -> Vec<(i32, f32)> {
+                let layer = |node: &Node| {
+                    let Layer::Conv { conv, weights, .. } = &node.layer else { return Vec::new() };
+                    let data = &net.params[*weights].data;
+                    let scales = fake::weight_scales(data, conv.c_out, bits);
+                    let scale = |i: usize| scales[i % conv.c_out];
+                    data.iter()
+                        .enumerate()
+                        .map(|(i, &w)| (fake::integer(w, scale(i), bits), scale(i)))
+                        .collect()
+                };
+                net.nodes.iter().flat_map(layer).collect()
+            };
+            let float = float(&fake);
+            for ((a, scale), (b, same)) in rounded(&fake).into_iter().zip(rounded(&float)) {
+                assert!(a == b && (scale / same - 1.0).abs() < 1e-6, "{bits} bits: {a} {scale}, {b} {same}");
+            }
+            let values: Vec<f32> = rounded(&fake).iter().map(|&(q, scale)| q as f32 * scale).collect();
+            let given = float.nodes.iter().filter_map(|node| match node.layer {
+                Layer::Conv { weights, .. } => Some(&float.params[weights].data),
+                _ => None,
+            });
+            assert!(given.flatten().zip(&values).all(|(w, value)| (w - value).abs() <= 1e-6 * value.abs()));
+        }
     }
 
     const CASES: [(Family, &[usize], Layout, f32); 6] = [
