@@ -117,3 +117,21 @@ fn layers_of_other_precisions_are_read_as_they_were_written() {
         }
     }
 }
+
+#[test]
+fn a_layer_that_is_quantized_in_its_file_takes_no_other_precision() {
+    let model = Model::open(&folder("fashion")).unwrap();
+    let source = Source::open(&model.folder().join("student.qdq.onnx"), &[]).unwrap();
+    let data = model.dataset(DataKind::Calibration).unwrap().pick(&[0, 1]);
+    let quantize = |pins: Vec<Pin>| {
+        source.quantize(&data, &Settings { pins, recover: vec![], ..Settings::default() }, &Silent)
+    };
+    let written = quantize(vec![]).unwrap();
+    let name = &written.network.ops.iter().find(|op| !op.kind.weights().is_empty()).unwrap().name;
+    assert!(quantize(vec![(name.clone(), Precision::Int8)]).is_ok());
+    let failure = quantize(vec![(name.clone(), Precision::Int16)]).unwrap_err();
+    assert_eq!(failure.exit_code(), 2, "{failure}");
+    for words in [name, "quantized file", "float file"] {
+        assert!(failure.to_string().contains(words), "{failure}");
+    }
+}

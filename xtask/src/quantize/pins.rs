@@ -28,16 +28,21 @@ pub(super) fn has_int4(graph: &Graph, step: &Fused) -> bool {
     Channels::of(graph, node).is_some() && !grouped
 }
 
+/// Whether the source file holds an input or the output of the step as integers.
+fn is_given(graph: &Graph, step: &Fused) -> bool {
+    let given = |&value: &ValueId| graph.values[value].given.is_some();
+    graph.nodes[step.node].inputs.iter().chain([&step.output]).any(given)
+}
+
 /// Whether the step can have this precision. What the source file holds as integers stays as it is; weights of four bits
 /// are what a pin of four bits asks for.
 pub fn has(graph: &Graph, step: &Fused, precision: Precision) -> bool {
     let node = &graph.nodes[step.node];
-    let given = |&value: &ValueId| graph.values[value].given.is_some();
     let narrow = node.inputs.get(1).and_then(|&weights| graph.values[weights].given.as_ref());
     if precision == Precision::Int4 && matches!(narrow, Some(Given::Weights { bits: 4, .. })) {
         return has_int4(graph, step);
     }
-    if precision != Precision::Int8 && node.inputs.iter().chain([&step.output]).any(given) {
+    if precision != Precision::Int8 && is_given(graph, step) {
         return false;
     }
     match precision {
@@ -59,11 +64,14 @@ pub fn precisions(graph: &Graph, steps: &[Fused], pins: &[Pin]) -> Result<HashMa
             return Err(Failure::Usage(format!("no layer is called `{name}`; {}", similar(name, &names))));
         };
         if !has(graph, step, *precision) {
-            return Err(Failure::Usage(format!(
-                "layer `{name}` ({}) has no form of {} bits",
-                graph.nodes[step.node].op.name(),
-                precision.bits()
-            )));
+            let (operator, bits) = (graph.nodes[step.node].op.name(), precision.bits());
+            return Err(Failure::Usage(if is_given(graph, step) {
+                format!(
+                    "layer `{name}` ({operator}) keeps the integers of its quantized file; to have it in {bits} bits, quantize the float file"
+                )
+            } else {
+                format!("layer `{name}` ({operator}) has no form of {bits} bits")
+            }));
         }
         found.insert(step.output, *precision);
     }
