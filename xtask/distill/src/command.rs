@@ -165,7 +165,7 @@ fn train_teacher(bench: &mut Bench, work: &Path, report: &mut Report) -> Result<
         // The log, and the curves in the report, are those of the last one.
         report.log = trained.log;
     }
-    let teacher = if let [one] = &members[..] { one.clone() } else { committee(&members) };
+    let teacher = committee(&members);
     let bytes = bench.onnx(&teacher, &metadata(bench, (Teaching::Labels, seed)));
     files::write_atomically(&path, |file| file.write_all(&bytes))?;
     edit(&file, &file, |document| state(&mut document["teacher"], &path, &teacher))?;

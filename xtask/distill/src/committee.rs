@@ -1,27 +1,30 @@
 //! Several trained networks as one, whose output is the mean of theirs: such a teacher depends less on the luck of one start.
 
-use crate::engine::net::{Layer, Net, Node, Param, ParamId, ValueId};
+use crate::engine::net::{Layer, Net, Node, Param, ValueId};
 
 /// The networks side by side on the same input. The weights of their last layers are divided by how many they are, and the
-/// outputs summed.
+/// outputs summed. One alone stays as it is.
 ///
 /// # Panics
 /// If there are none, if inputs or outputs differ, or if a last layer is not a convolution or a dense layer.
 pub fn committee(members: &[Net]) -> Net {
+    if let [one] = members {
+        return one.clone();
+    }
     let share = 1.0 / members.len() as f32;
     let mut all = Net { input: members[0].input, nodes: Vec::new(), params: Vec::new() };
     let mut outputs: Vec<ValueId> = Vec::new();
     for (number, member) in (1..).zip(members) {
         assert_eq!(member.input, all.input, "all members read the same input");
         let name = |name: &str| format!("member{number}/{name}");
-        let (first_node, first_param) = (all.nodes.len(), all.params.len());
+        let (nodes, params) = (all.nodes.len(), all.params.len());
         all.params
             .extend(member.params.iter().map(|param| Param { name: name(&param.name), ..param.clone() }));
         for node in &member.nodes {
-            let inputs =
-                node.inputs.iter().map(|&value| if value == 0 { 0 } else { first_node + value }).collect();
-            let layer = shifted(&node.layer, first_param);
-            all.nodes.push(Node { name: name(&node.name), layer, inputs, shape: node.shape });
+            let mut node = Node { name: name(&node.name), ..node.clone() };
+            node.layer.params_mut().into_iter().for_each(|id| *id += params);
+            node.inputs.iter_mut().filter(|value| **value > 0).for_each(|value| *value += nodes);
+            all.nodes.push(node);
         }
         let Some(Layer::Conv { weights, bias, .. }) = all.nodes.last().map(|node| &node.layer) else {
             panic!("the last layer of a member is a convolution or a dense layer");
@@ -31,33 +34,15 @@ pub fn committee(members: &[Net]) -> Net {
         }
         outputs.push(all.nodes.len());
     }
-    let shape = all.shape(outputs[0]);
-    let sum = |all: &mut Net, number: usize, sum: ValueId, output: ValueId| {
+    let mut sum = outputs[0];
+    let shape = all.shape(sum);
+    for (number, &output) in (1..).zip(&outputs[1..]) {
         assert_eq!(all.shape(output), shape, "all members have the same output");
         let name = format!("committee/add{number}");
         all.nodes.push(Node { name, layer: Layer::Add, inputs: vec![sum, output], shape });
-        all.nodes.len()
-    };
-    let mut at = outputs[0];
-    for (number, &output) in outputs.iter().enumerate().skip(1) {
-        at = sum(&mut all, number, at, output);
+        sum = all.nodes.len();
     }
     all
-}
-
-/// A layer whose parameters stand `by` places further on.
-fn shifted(layer: &Layer, by: ParamId) -> Layer {
-    let mut layer = layer.clone();
-    match &mut layer {
-        Layer::Conv { weights, bias, .. } => {
-            *weights += by;
-            bias.iter_mut().for_each(|id| *id += by);
-        }
-        Layer::Norm(ids) => ids.iter_mut().for_each(|id| *id += by),
-        Layer::Fake(id) => *id += by,
-        Layer::Clip { .. } | Layer::Add | Layer::Mean | Layer::MaxPool { .. } | Layer::Flatten => {}
-    }
-    layer
 }
 
 #[cfg(test)]

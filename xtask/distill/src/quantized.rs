@@ -41,20 +41,9 @@ pub fn folded(net: &Net) -> Net {
 /// The network with only the parameters that it reads.
 fn used(mut net: Net) -> Net {
     let mut params = Vec::new();
-    let mut take = |id: &mut usize| {
+    for id in net.nodes.iter_mut().flat_map(|node| node.layer.params_mut()) {
         params.push(net.params[*id].clone());
         *id = params.len() - 1;
-    };
-    for node in &mut net.nodes {
-        match &mut node.layer {
-            Layer::Conv { weights, bias, .. } => {
-                take(weights);
-                bias.iter_mut().for_each(&mut take);
-            }
-            Layer::Norm(ids) => ids.iter_mut().for_each(&mut take),
-            Layer::Fake(range) => take(range),
-            _ => {}
-        }
     }
     net.params = params;
     net

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use still8_validation::model::{DataKind, Model};
+use still8_validation::model::Model;
 use still8_validation::recipe::Task;
 use still8_validation::render::{lost, measure};
 use still8_validation::validate::Report as Validation;
@@ -18,18 +18,13 @@ use crate::reference::{REFERENCES, peers};
 /// Measures every model and rewrites what lies between the markers.
 ///
 /// # Errors
-/// [`Failure::Missing`] where a model's data must be fetched first, before anything is measured; those of validate and bench;
+/// Those of validate and bench, [`Failure::Missing`] among them where a model's data must be fetched first: nothing is written then.
 /// [`Failure::Data`] where a marker is missing.
 pub fn run(console: Console) -> Result<()> {
     let quiet = Console { quiet: true, ..console };
     let models = bench::model_folders()?;
-    for model in &models {
-        let model = Model::open(model)?;
-        let full = model.recipe().data.full.as_ref().map(|_| DataKind::Full);
-        for kind in [DataKind::Calibration, DataKind::Test].into_iter().chain(full) {
-            model.dataset(kind)?;
-        }
-    }
+    // The shorter work, and what names data that are not there.
+    let validations = models.iter().map(|model| every_data(model, quiet)).collect::<Result<Vec<_>>>()?;
     let measured = bench::run(
         &bench::Options { models: models.clone(), on: Core::ALL.to_vec(), ..Default::default() },
         quiet,
@@ -49,12 +44,8 @@ pub fn run(console: Console) -> Result<()> {
         "plan",
         "arena",
     ]);
-    for model in &models {
-        let mut rows = vec![validated(model, "shipped", quiet)?];
-        if Model::open(model)?.recipe().data.full.is_some() {
-            rows.push(validated(model, "full", quiet)?);
-        }
-        for row in &rows {
+    for (model, rows) in models.iter().zip(&validations) {
+        for row in rows {
             let on_m4 = |result: &&Measurement| result.model == row.model && result.family == "dsp";
             let sizes = measured.results.iter().find(on_m4);
             let sizes = sizes.map_or([String::new(), String::new()], |m| {
@@ -63,9 +54,9 @@ pub fn run(console: Console) -> Result<()> {
             accuracy.add_row(cells(row).into_iter().chain(sizes));
         }
         let own = match rows[0].task {
-            Task::Classification => own_classification(&rows),
-            Task::Anomaly => own_anomaly(&rows),
-            Task::Regression => own_regression(&rows),
+            Task::Classification => own_classification(rows),
+            Task::Anomaly => own_anomaly(rows),
+            Task::Regression => own_regression(rows),
         };
         replace(&model.join("README.md"), "int8", &format!("By `cargo xtask validate`:\n\n{own}"))?;
     }
@@ -205,6 +196,12 @@ fn against_peers(results: &[Measurement]) -> comfy_table::Table {
         ]);
     }
     rows
+}
+
+/// A model on its shipped data and, where its recipe makes them, on all.
+fn every_data(model: &Path, console: Console) -> Result<Vec<Validation>> {
+    let full = Model::open(model)?.recipe().data.full.as_ref().map(|_| "full");
+    ["shipped"].into_iter().chain(full).map(|data| validated(model, data, console)).collect()
 }
 
 fn validated(model: &Path, data: &str, console: Console) -> Result<Validation> {

@@ -34,22 +34,26 @@ fn is_given(graph: &Graph, step: &Fused) -> bool {
     graph.nodes[step.node].inputs.iter().chain([&step.output]).any(given)
 }
 
-/// Whether the step can have this precision. What the source file holds as integers stays as it is; weights of four bits
-/// are what a pin of four bits asks for.
-pub fn has(graph: &Graph, step: &Fused, precision: Precision) -> bool {
-    let node = &graph.nodes[step.node];
-    let narrow = node.inputs.get(1).and_then(|&weights| graph.values[weights].given.as_ref());
-    if precision == Precision::Int4 && matches!(narrow, Some(Given::Weights { bits: 4, .. })) {
-        return has_int4(graph, step);
-    }
-    if precision != Precision::Int8 && is_given(graph, step) {
-        return false;
-    }
+/// Whether there are kernels for the step in this precision.
+fn has_form(graph: &Graph, step: &Fused, precision: Precision) -> bool {
     match precision {
         Precision::Int4 => has_int4(graph, step),
         Precision::Int8 => true,
         Precision::Int16 => has_int16(graph, step),
     }
+}
+
+/// Whether the step can have this precision. What the source file holds as integers stays as it is; weights of four bits
+/// are what a pin of four bits asks for.
+pub fn has(graph: &Graph, step: &Fused, precision: Precision) -> bool {
+    let weights =
+        graph.nodes[step.node].inputs.get(1).and_then(|&weights| graph.values[weights].given.as_ref());
+    let as_given = match precision {
+        Precision::Int4 => matches!(weights, Some(Given::Weights { bits: 4, .. })),
+        Precision::Int8 => true,
+        Precision::Int16 => false,
+    };
+    has_form(graph, step, precision) && (as_given || !is_given(graph, step))
 }
 
 /// The precision of each pinned step, by the value that it produces.
@@ -65,7 +69,7 @@ pub fn precisions(graph: &Graph, steps: &[Fused], pins: &[Pin]) -> Result<HashMa
         };
         if !has(graph, step, *precision) {
             let (operator, bits) = (graph.nodes[step.node].op.name(), precision.bits());
-            return Err(Failure::Usage(if is_given(graph, step) {
+            return Err(Failure::Usage(if has_form(graph, step, *precision) {
                 format!(
                     "layer `{name}` ({operator}) keeps the integers of its quantized file; to have it in {bits} bits, quantize the float file"
                 )

@@ -75,6 +75,18 @@ pub enum Layer {
     Fake(ParamId),
 }
 
+impl Layer {
+    /// The parameters that it reads.
+    pub fn params_mut(&mut self) -> Vec<&mut ParamId> {
+        match self {
+            Self::Conv { weights, bias, .. } => std::iter::once(weights).chain(bias).collect(),
+            Self::Norm(ids) => ids.iter_mut().collect(),
+            Self::Fake(range) => vec![range],
+            Self::Clip { .. } | Self::Add | Self::Mean | Self::MaxPool { .. } | Self::Flatten => Vec::new(),
+        }
+    }
+}
+
 /// One node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
